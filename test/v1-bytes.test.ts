@@ -78,6 +78,8 @@ test.each([
   ['?prefix=none', true],
   ['?prefix=z', false],
   ['?order=desc', false],
+  ['?order=desc&to=l', true],
+  ['?order=desc&from=k1&to=k3&limit=20', true],
   ['?filter=k*', false],
   ['?match=1', false],
   ['?include=values', false],
@@ -92,13 +94,13 @@ test.each([
   )
 })
 
-test('cursors lead on from pages of either kind', async () => {
+test.each(['asc', 'desc'])('cursors lead on from pages of either kind, in order %s', async (order) => {
   const keys: string[] = []
   let next: string | null = null
   for (let i = 0; i === 0 || next !== null; i++) {
     isVisited = i % 2 === 0
-    const query: string =
-      next === null ? 'prefix=k&limit=70' : `prefix=k&limit=70&cursor=${encodeURIComponent(next)}`
+    const cursor: string = next === null ? '' : `&cursor=${encodeURIComponent(next)}`
+    const query = `prefix=k&limit=70&order=${order}${cursor}`
     const page = (await (await fetch(`${server.url}/v1/${collection}?${query}`)).json()) as {
       readonly members: readonly { readonly key: string }[]
       readonly next: string | null
@@ -106,12 +108,11 @@ test('cursors lead on from pages of either kind', async () => {
     keys.push(...page.members.map(({ key }) => key))
     next = page.next
   }
-  expect(keys).toEqual(
-    members
-      .map(({ key }) => key)
-      .filter((key) => key.startsWith('k'))
-      .toSorted(),
-  )
+  const expected = members
+    .map(({ key }) => key)
+    .filter((key) => key.startsWith('k'))
+    .toSorted()
+  expect(keys).toEqual(order === 'asc' ? expected : expected.toReversed())
 })
 
 describe('a page by an index', () => {
@@ -151,7 +152,8 @@ describe('a page by an index', () => {
     [{ where: '@.n >= 10', filter: 'k2*' }, false],
     [{ where: '@.n >= 10', match: '20' }, false],
     [{ where: '@.n >= 10', limit: '1000' }, true],
-    [{ where: '@.text >= "é"', limit: '1000' }, false],
+    [{ where: '@.text >= "é"', limit: '1000' }, true],
+    [{ where: '@.text >= "é"', limit: '250', order: '-@.text' }, true],
     [{ where: '@.n >= 10', cursor: 'bad' }, false],
   ] as const)('%p has the same bytes and headers, by visits: %p', async (given, byVisits) => {
     expect(await compare(`/v1/${collection}?${new URLSearchParams(given)}`)).toBe(byVisits)

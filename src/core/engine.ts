@@ -97,7 +97,7 @@ export interface Engine {
   tombstone(collection: string, key: string): MaybePromise<Tombstone | null>
 
   /**
-   * As `scan` in ascending order, for a visitor, without the members. Returns null where that cannot be done; what was visited
+   * As `scan`, for a visitor, without the members. Returns null where that cannot be done; what was visited
    * until then is void, and `scan` reads it.
    */
   visitRange(range: ScanRange, visitor: MemberVisitor): Pick<ScanPage, 'next' | 'isCut'> | null

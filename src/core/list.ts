@@ -7,6 +7,7 @@ import type { MemberVisitor } from './member-visitor.ts'
 import { nextTick } from './next-tick.ts'
 import { type PageMemory, unlimitedMemory } from './page-memory.ts'
 import type { Pattern } from './pattern.ts'
+import { ShownMembers } from './shown-members.ts'
 
 /** Selects members of a collection. */
 export interface Selection {
@@ -139,27 +140,14 @@ export function visitPage(
   visitor: MemberVisitor,
 ): Pick<Page, 'next'> | null {
   const { order, limit, filter, match, keysOnly, cursor, delimiter = null } = query
-  if (order !== 'asc' || filter !== null || match !== null || keysOnly || delimiter !== null) return null
-  const { from, to } = keyRange(query)
-  const range = scanRange(collection, query, laterKey(cursor, from), to, limit)
-  let shown = 0
-  const visited = engine.visitRange(
-    { ...range, maxBytes: smallPageBytes },
-    {
-      stored(row) {
-        shown++
-        visitor.stored(row)
-      },
-      undo() {
-        shown--
-        visitor.undo()
-      },
-      member(member) {
-        if (member !== null && !isExpired(member, nowMs)) visitor.member(member, shown++)
-      },
-    },
-  )
-  return visited === null || (visited.next !== null && shown < limit) ? null : visited
+  if (filter !== null || match !== null || keysOnly || delimiter !== null) return null
+  const range = keyRange(query)
+  const from = order === 'asc' ? laterKey(cursor, range.from) : range.from
+  const to = order === 'desc' ? earlierKey(cursor, range.to) : range.to
+  const asked = scanRange(collection, query, from, to, limit)
+  const shown = new ShownMembers(nowMs, visitor)
+  const visited = engine.visitRange({ ...asked, maxBytes: smallPageBytes }, shown)
+  return visited === null || (visited.next !== null && shown.count < limit) ? null : visited
 }
 
 function entriesOf({ members, prefixes }: Page): number {

@@ -16,6 +16,10 @@ export function isEmptyRange({ from, to }: KeyRange): boolean {
   return from !== null && to !== null && compareKeys(from, to) >= 0
 }
 
+export function isInRange({ from, to }: KeyRange, key: string): boolean {
+  return (from === null || compareKeys(key, from) >= 0) && (to === null || compareKeys(key, to) < 0)
+}
+
 /** Returns the parts of a range that are under one of these prefixes, of which none is within another, in order. */
 export function rangesWithin(prefixes: readonly string[], { from, to }: KeyRange): readonly KeyRange[] {
   return prefixes

@@ -12,7 +12,7 @@ import { lateEngine } from '../../../test/support/late-engine.ts'
 import { linedEngine } from '../../../test/support/lined-engine.ts'
 import { random, seedOfRun } from '../../../test/support/random.ts'
 import { openTestEngine } from '../../../test/support/test-engine.ts'
-import type { Engine, MemberRef, Put } from '../engine.ts'
+import type { Engine, MemberRef, Put, ScanPage, ScanRange } from '../engine.ts'
 import { type Index, indexOf, parseIndexes } from '../indexes/definition.ts'
 import { asDuplicate, entryOf } from '../indexes/entries.ts'
 import { maxExaminedMembers, smallPageBytes } from '../limits.ts'
@@ -65,7 +65,13 @@ function visitable(source: FindSource): FindSource {
     for (const [i, member] of members.entries()) visitor.member(member, i)
     return members.length
   }
-  return { ...source, engine: { ...engine, visitMany } }
+  function visitRange(range: ScanRange, visitor: MemberVisitor): ScanPage | null {
+    const page = engine.scan(range)
+    if (page instanceof Promise) return null
+    for (const [i, member] of page.members.entries()) visitor.member(member, i)
+    return page
+  }
+  return { ...source, engine: { ...engine, visitMany, visitRange } }
 }
 
 /** Returns the page as `visitFound` gives it; null if it does not. */

@@ -1,20 +1,21 @@
 import type { Order } from '../../jsonpath/order.ts'
 import type { FieldRange } from '../../jsonpath/ranges.ts'
-import type { Engine, MaybePromise, ScanPage } from '../engine.ts'
+import type { Engine, ScanPage, ScanRange } from '../engine.ts'
 import type { Index } from '../indexes/definition.ts'
 import { encodeValue, endOfEncoding } from '../indexes/encode-value.ts'
 import { type ReadEntry, readEntry } from '../indexes/entries.ts'
-import { compareKeys, earlierKey, keyAfter, keyOfSortKey, laterKey, prefixEnd, sortKey } from '../keys.ts'
+import { earlierKey, keyAfter, keyOfSortKey, laterKey, prefixEnd, sortKey } from '../keys.ts'
 import { smallPageBytes } from '../limits.ts'
-import { isExpired, type Member } from '../member.ts'
-import type { MemberVisitor, StoredJson } from '../member-visitor.ts'
+import type { MemberVisitor } from '../member-visitor.ts'
 import { nextTick } from '../next-tick.ts'
 import type { PageMemory } from '../page-memory.ts'
-import type { KeyRange } from '../ranges.ts'
+import { isInRange, type KeyRange } from '../ranges.ts'
+import { ShownMembers } from '../shown-members.ts'
 import { type FindCursor, fieldsCursor } from './cursor.ts'
 import type { FindOrder } from './expressions.ts'
 import type { ScannedPart } from './key-scan.ts'
 import { KeyedReads } from './keyed-reads.ts'
+import { NamedMembers } from './named-members.ts'
 import { orderText } from './ordered.ts'
 import { type IndexRange, isSameField } from './plan.ts'
 
@@ -70,7 +71,7 @@ export class IndexScan {
     while (this.entries.length === 0) {
       if (this.left === null) return null
       if (this.examined > 0) await nextTick()
-      const scanning = this.scan(this.left)
+      const scanning = this.options.engine.scan(this.entriesOf(this.left))
       isFresh = !(scanning instanceof Promise)
       this.take(this.left, scanning instanceof Promise ? await scanning : scanning)
     }
@@ -83,7 +84,7 @@ export class IndexScan {
     if (isFull) return { members, isFull, areMatches: false }
     this.part = this.entries.slice(0, members.length)
     this.entries = this.entries.slice(members.length)
-    const areMatches = this.isWhole && isFresh && isAtOnce && this.part.every(({ run }) => run === null)
+    const areMatches = this.isWhole && isFresh && isAtOnce
     return { members, isFull, areMatches }
   }
 
@@ -92,22 +93,22 @@ export class IndexScan {
    * scan cannot be used, where the entries do not say all that is asked, or the page is not made of what they name.
    */
   visit(nowMs: number, visitor: MemberVisitor): { readonly next: FindCursor | null } | null {
-    const { left, isWhole } = this
+    const { left } = this
     if (left === null) return { next: null }
-    const scanned = isWhole ? this.scan(left) : null
-    if (scanned === null || scanned instanceof Promise) return null
-    this.take(left, scanned)
-    const { engine, collection, wanted } = this.options
-    const { entries } = this
-    if (entries.some(({ run }) => run !== null)) return null
-    const refs = entries.map(({ memberKey }) => ({ collection, key: memberKey }))
+    if (!this.isWhole) return null
+    const { engine, collection, keys, range: by, wanted } = this.options
+    const named = new NamedMembers(collection, by.index.on.length, keys, wanted)
+    const scanned = engine.visitRange(this.entriesOf(left), named)
+    if (scanned === null || named.isVoid) return null
+    this.examined += named.examined
+    this.leave(left, scanned.next)
+    const { refs, last } = named
+    if (refs.length < wanted && this.left !== null) return null
     const shown = new ShownMembers(nowMs, visitor)
     const visited = engine.visitMany(refs, smallPageBytes, shown)
-    const isAll = visited === refs.length && shown.count === visited && shown.bytes <= smallPageBytes
-    if (!isAll || (refs.length < wanted && this.left !== null)) return null
-    this.entries = []
-    this.part = entries
-    return { next: refs.length === wanted ? this.cursorAfter(wanted - 1) : null }
+    if (visited !== refs.length || shown.count < visited || shown.bytes > smallPageBytes) return null
+    this.part = last === null ? [] : [last]
+    return { next: last === null ? null : this.cursorAfter(0) }
   }
 
   /** Whether nothing is left after the last part. */
@@ -125,7 +126,7 @@ export class IndexScan {
     let end = 0
     for (let i = 0; i < on.length; i++) {
       const start = end
-      end = endOfEncoding(entryKey, start).end
+      end = endOfEncoding(entryKey, start)
       encodings.push(sortKey(entryKey.slice(start, end)))
     }
     const texts = this.fieldsOfOrder().map((field, i) => encodings[field] ?? this.equalText(i))
@@ -148,13 +149,13 @@ export class IndexScan {
     return order.map(({ field }) => range.index.on.findIndex((one) => isSameField(one, field)))
   }
 
-  private scan(range: KeyRange): MaybePromise<ScanPage> {
-    const { engine, range: by, wanted } = this.options
+  /** Returns the entries to read next. */
+  private entriesOf(left: KeyRange): ScanRange {
+    const { range: by, wanted } = this.options
     const most = Math.min(entriesPerScan, Math.max(1, this.options.most - this.examined))
     const limit = this.examined === 0 ? Math.min(wanted, most) : most
     const order = by.isReversed ? 'desc' : 'asc'
-    const collection = by.index.entries
-    return engine.scan({ collection, ...range, order, limit, keysOnly: false })
+    return { collection: by.index.entries, ...left, order, limit, keysOnly: false }
   }
 
   private take(range: KeyRange, { members, next }: ScanPage): void {
@@ -162,9 +163,14 @@ export class IndexScan {
     this.examined += members.length
     const fields = by.index.on.length
     const entries = members.map(({ key, value }) => readEntry(key, value, fields))
-    this.entries = entries.filter(({ memberKey }) => isWithin(keys, memberKey))
+    this.entries = entries.filter(({ memberKey }) => isInRange(keys, memberKey))
+    this.leave(range, next)
+  }
+
+  /** Notes what a scan has left of the entries. */
+  private leave(range: KeyRange, next: string | null): void {
     if (next === null) this.left = null
-    else this.left = by.isReversed ? { ...range, to: next } : { ...range, from: next }
+    else this.left = this.options.range.isReversed ? { ...range, to: next } : { ...range, from: next }
   }
 
   private after(range: KeyRange, cursor: FindCursor | null): KeyRange {
@@ -179,44 +185,6 @@ export class IndexScan {
       ? { from: range.from, to: earlierKey(range.to, entry) }
       : { from: laterKey(range.from, keyAfter(entry)), to: range.to }
   }
-}
-
-/** Counts the members that are visited and have not expired. */
-class ShownMembers implements MemberVisitor {
-  count = 0
-  bytes = 0
-  private lastBytes = 0
-  private readonly nowMs: number
-  private readonly visitor: MemberVisitor
-
-  constructor(nowMs: number, visitor: MemberVisitor) {
-    this.nowMs = nowMs
-    this.visitor = visitor
-  }
-
-  stored(row: StoredJson): void {
-    this.count++
-    this.lastBytes = row.valueEnd - row.valueAt
-    this.bytes += this.lastBytes
-    this.visitor.stored(row)
-  }
-
-  undo(): void {
-    this.count--
-    this.bytes -= this.lastBytes
-    this.visitor.undo()
-  }
-
-  member(member: Member | null, index: number): void {
-    if (member === null || isExpired(member, this.nowMs)) return
-    this.count++
-    this.bytes += member.value.length
-    this.visitor.member(member, index)
-  }
-}
-
-function isWithin({ from, to }: KeyRange, key: string): boolean {
-  return (from === null || compareKeys(key, from) >= 0) && (to === null || compareKeys(key, to) < 0)
 }
 
 /** Returns the range of the entries of an index. A value that is too long is inclusive: others have the same encoding. */
@@ -238,7 +206,7 @@ function entryRange(prefix: string, { index, range }: IndexRange<Index>): KeyRan
 const numberKinds = ['e', 'g'] as const
 const stringKinds = ['h', 'h'] as const
 
-/** Whether members match if their entries are in the range, unless an entry has a value that is too long. */
+/** Whether members match if their entries are in the range: a value that is too long is in it or not as its entry is. */
 function saysAll({ isRanges, ranges, range: { index, equal, range } }: IndexScanOptions): boolean {
   if (!isRanges || ranges.length !== equal.length + (range === null ? 0 : 1)) return false
   const bounds = [...equal.map(({ equals }) => equals), range?.low?.json, range?.high?.json]

@@ -161,32 +161,21 @@ function escaped(character: string, point: number): string {
   return `\ud7ff\u0003${String.fromCharCode(point - 0xd800 + 0x100)}`
 }
 
-/** Where an encoding in a text ends, and whether it is that of a truncated value. */
-export interface EncodingEnd {
-  readonly end: number
-  readonly isTruncated: boolean
-}
-
 /** Returns where the encoding that begins at `from` ends. */
-export function endOfEncoding(text: string, from: number): EncodingEnd {
+export function endOfEncoding(text: string, from: number): number {
   switch (text[from]) {
-    case 'e': {
-      const at = indexOfFirst(text, from, '~', '}')
-      return { end: at + 1, isTruncated: text[at] === '}' }
-    }
-    case 'g': {
-      const at = indexOfFirst(text, from, end, '\u0002')
-      return { end: at + 1, isTruncated: text[at] !== end }
-    }
+    case 'e':
+      return indexOfFirst(text, from, '~', '}') + 1
+    case 'g':
+      return indexOfFirst(text, from, end, '\u0002') + 1
     case 'h':
     case 'i':
     case 'j': {
-      const at = text.indexOf(end, from)
-      const isTruncated = text[at + 1] === end
-      return { end: isTruncated ? at + 2 : at + 1, isTruncated }
+      const at = text.indexOf(end, from) + 1
+      return text[at] === end ? at + 1 : at
     }
     default:
-      return { end: from + 1, isTruncated: false }
+      return from + 1
   }
 }
 
@@ -195,6 +184,29 @@ function indexOfFirst(text: string, from: number, one: string, other: string): n
   while (at < text.length && text[at] !== one && text[at] !== other) at++
   return at
 }
+
+/** As `endOfEncoding`, for the UTF-8 of a text that ends at `to`. */
+export function endOfEncodedBytes(bytes: Uint8Array, from: number, to: number): number {
+  let at = from + 1
+  switch (bytes[from]) {
+    case rank.e:
+      while (at < to && bytes[at] !== 0x7e && bytes[at] !== 0x7d) at++
+      return at + 1
+    case rank.g:
+      while (at < to && bytes[at] !== 1 && bytes[at] !== 2) at++
+      return at + 1
+    case rank.h:
+    case rank.i:
+    case rank.j:
+      while (at < to && bytes[at] !== 1) at++
+      return bytes[at + 1] === 1 ? at + 2 : at + 1
+    default:
+      return at
+  }
+}
+
+/** The first bytes of encodings with an end. */
+const rank = { e: 0x65, g: 0x67, h: 0x68, i: 0x69, j: 0x6a } as const
 
 /** Returns a text that is the same for equal values, and another for others, whatever their length. */
 export function canonicalValue(json: string | undefined): string {

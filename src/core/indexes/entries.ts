@@ -2,8 +2,15 @@ import { createHash } from 'node:crypto'
 import { type FieldPath, fieldOf } from '../../jsonpath/fields.ts'
 import { maxKeyBytes } from '../limits.ts'
 import type { Value } from '../member.ts'
+import type { StoredJson } from '../member-visitor.ts'
 import type { Index } from './definition.ts'
-import { canonicalValue, type EncodedValue, encodeValue, endOfEncoding } from './encode-value.ts'
+import {
+  canonicalValue,
+  type EncodedValue,
+  encodeValue,
+  endOfEncodedBytes,
+  endOfEncoding,
+} from './encode-value.ts'
 
 /**
  * The entries of indexes. Each member has one in each index of its collection. Its key is
@@ -95,34 +102,33 @@ function uniqueEntry(index: Index, key: string, values: readonly (string | undef
   return { key: `${text}u${digest}`, value: JSON.stringify(key) }
 }
 
-/** What an entry says. */
+/** An entry, and which member it is of. */
 export interface ReadEntry {
   readonly key: string
   readonly memberKey: string
-  /**
-   * Null where the entry's place is exact. Otherwise what it begins with up to the first truncated value: entries with the
-   * same `run` are next to each other, in no particular order.
-   */
-  readonly run: string | null
 }
 
 /** Reads an entry. `fields` is the number of the index's fields. */
 export function readEntry(key: string, value: Value, fields: number): ReadEntry {
+  if (value !== inKey) return { key, memberKey: String(JSON.parse(String(value))) }
   let at = 0
-  let run: string | null = null
-  for (let i = 0; i < fields; i++) {
-    const { end, isTruncated } = endOfEncoding(key, at)
-    at = end
-    if (isTruncated) run ??= key.slice(0, end)
-  }
-  const memberKey = value === inKey ? key.slice(at + 1) : String(JSON.parse(String(value)))
-  return { key, memberKey, run }
+  for (let i = 0; i < fields; i++) at = endOfEncoding(key, at)
+  return { key, memberKey: key.slice(at + 1) }
+}
+
+/** Returns the key of the member that a visited entry is of. */
+export function memberKeyOf(entry: StoredJson, fields: number): string {
+  const { bytes, keyAt, keyEnd, valueAt, valueEnd } = entry
+  if (valueEnd - valueAt > inKey.length) return String(JSON.parse(bytes.toString('utf8', valueAt, valueEnd)))
+  let at = keyAt
+  for (let i = 0; i < fields; i++) at = endOfEncodedBytes(bytes, at, keyEnd)
+  return bytes.toString('utf8', at + 1, keyEnd)
 }
 
 /** Whether an entry has its values for itself: no other member may have the same. */
 export function isUniqueEntry(key: string, fields: number): boolean {
   let at = 0
-  for (let i = 0; i < fields; i++) at = endOfEncoding(key, at).end
+  for (let i = 0; i < fields; i++) at = endOfEncoding(key, at)
   return key[at] === 'u'
 }
 

@@ -182,7 +182,7 @@ async function visitRange(engine: SqliteEngine, changes: Partial<ScanRange>): Pr
   return recorder
 }
 
-const ranges: readonly Partial<ScanRange>[] = [
+const ascending: readonly Partial<ScanRange>[] = [
   {},
   { limit: 1 },
   { limit: 100 },
@@ -193,6 +193,7 @@ const ranges: readonly Partial<ScanRange>[] = [
   { maxBytes: 3000 },
   { maxBytes: 0 },
 ]
+const ranges = ascending.flatMap((range) => [range, { ...range, order: 'desc' as const }])
 
 test.each(['checked', 'on'] as const)('shows what a scan returns, with pages %s', async (pages) => {
   const dir = newFolder()
@@ -216,18 +217,16 @@ test.each(['checked', 'on'] as const)('shows what a scan returns, with pages %s'
         plain.map(({ key }) => remove(key)),
       )
       for (const range of ranges) await visitRange(engine, range)
-      const recorder = new Recorder()
-      const none = {
-        collection: 'none',
-        from: null,
-        to: null,
-        order: 'asc',
-        limit: 1,
-        keysOnly: false,
-      } as const
-      expect(engine.visitRange(none, recorder)).toBeNull()
-      expect(engine.visitRange({ ...none, collection, order: 'desc' }, recorder)).toBeNull()
-      expect(recorder.shown).toEqual([])
+      await visitRange(engine, { collection: 'none' })
+      const range = { collection, from: null, to: null, order: 'asc', limit: 1, keysOnly: true } as const
+      expect(engine.visitRange(range, new Recorder())).toBeNull()
+      // What only the log has.
+      await write(engine, [
+        { ...put('a'), collection: 'new' },
+        { ...put('b'), collection: 'new' },
+      ])
+      for (const order of ['asc', 'desc'] as const)
+        for (const limit of [1, 5]) await visitRange(engine, { collection: 'new', order, limit })
     },
     { pages },
   )

@@ -1,5 +1,5 @@
 import type { MemberRef, ScanPage, ScanRange } from '../../core/engine.ts'
-import { compareKeys } from '../../core/keys.ts'
+import { compareKeys, keyAfter } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import type { MemberVisitor } from '../../core/member-visitor.ts'
 import type { VisitCursor } from './btree/page-scan.ts'
@@ -55,7 +55,8 @@ type VisitedPage = Pick<ScanPage, 'next' | 'isCut'>
 export function visitRange(overlay: Overlay, range: ScanRange, visitor: MemberVisitor): VisitedPage | null {
   const { damage, inTables, pages } = overlay
   if (damage !== null) throw damagedStore(damage)
-  if (range.order !== 'asc' || range.keysOnly || !inTables.has(range.collection)) return null
+  if (range.keysOnly) return null
+  if (!inTables.has(range.collection)) return mergeVisits(overlay, range, null, visitor)
   const page = pages.visitRange(range, (rows) => mergeVisits(overlay, range, rows, visitor)) ?? null
   if (page !== null) requireWholePage(overlay, range, page.next)
   return page
@@ -64,29 +65,36 @@ export function visitRange(overlay: Overlay, range: ScanRange, visitor: MemberVi
 /** As `mergeMembers`: merges rows of the pages with the records of the memtables, which win. */
 function mergeVisits(
   { tables }: Overlay,
-  { collection, from, to, limit, maxBytes = maxPageBytes }: ScanRange,
-  rows: VisitCursor,
+  { collection, from, to, order, limit, maxBytes = maxPageBytes }: ScanRange,
+  rows: VisitCursor | null,
   visitor: MemberVisitor,
 ): VisitedPage {
-  const keys = overlayKeys(tables, collection, from, to, 'asc')
+  const keys = overlayKeys(tables, collection, from, to, order)
+  const sign = order === 'asc' ? 1 : -1
   const enough = mostExamined(limit)
   let bytes = 0
   let count = 0
   let examined = 0
+  /** The key that was examined last; null where that is of the row before. */
+  let last: string | null = null
   let key = keys.next()
-  let hasRow = rows.next()
+  let hasRow = rows?.next() ?? false
   while (!key.done || hasRow) {
-    const side = key.done ? 1 : !hasRow ? -1 : compareKeys(key.value, rows.key)
+    const side = key.done ? 1 : !hasRow ? -1 : compareKeys(key.value, rows!.key) * sign
     const record = side <= 0 ? latestPut(tables, collection, key.value!) : null
-    bytes += side <= 0 ? valueBytesOf(record) : rows.valueBytes
+    bytes += side <= 0 ? valueBytesOf(record) : rows!.valueBytes
     const isCut = bytes > maxBytes
-    if (count === limit || isCut || examined === enough)
-      return { next: side <= 0 ? key.value! : rows.key, isCut }
+    if (count === limit || isCut || examined === enough) {
+      const current = side <= 0 ? key.value! : rows!.key
+      const next = order === 'asc' ? current : (last ?? rows?.keyBefore ?? keyAfter(current))
+      return { next, isCut }
+    }
     examined++
-    if (side > 0) rows.visit(visitor, count++)
+    if (side > 0) rows!.visit(visitor, count++)
     else if (record !== null) visitor.member(memberOfRecord(record, key.value!), count++)
+    last = side > 0 ? null : key.value!
     if (side <= 0) key = keys.next()
-    if (side >= 0) hasRow = rows.next()
+    if (side >= 0) hasRow = rows!.next()
   }
   return { next: null, isCut: false }
 }

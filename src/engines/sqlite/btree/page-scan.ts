@@ -36,6 +36,8 @@ interface Level {
 /** A cursor whose current row can be visited where it lies, as a member otherwise. */
 export interface VisitCursor extends MemberRowCursor {
   visit(visitor: MemberVisitor, index: number): void
+  /** The key of the row before the current one; null for none. */
+  readonly keyBefore: string | null
 }
 
 /**
@@ -59,6 +61,11 @@ export class PageScan implements VisitCursor {
   /** Null where few texts are decoded, because the rows are visited. */
   private readonly text: PageText | null
   private currentKey: string | null = null
+  private isAtRow = false
+  /** The key of the row before the current one. */
+  private before: Buffer | null = null
+  private beforeAt = 0
+  private beforeEnd = 0
 
   constructor(
     tree: MappedTree,
@@ -83,12 +90,23 @@ export class PageScan implements VisitCursor {
   }
 
   next(): boolean {
+    const { rows } = this
     this.currentKey = null
+    if (this.isAtRow) {
+      this.before = rows.bytes
+      this.beforeAt = rows.keyAt
+      this.beforeEnd = rows.keyEnd
+    }
     const row = this.nextRow()
     if (row < 0 || !this.isInRange(row)) return false
-    if (!this.rows.load(this.bytes, row, this.base + pageBytes)) return this.stop()
-    this.rows.verify(this.collection, this.text)
+    if (!rows.load(this.bytes, row, this.base + pageBytes)) return this.stop()
+    rows.verify(this.collection, this.text)
+    this.isAtRow = true
     return true
+  }
+
+  get keyBefore(): string | null {
+    return this.before === null ? null : this.before.toString('utf8', this.beforeAt, this.beforeEnd)
   }
 
   get key(): string {
