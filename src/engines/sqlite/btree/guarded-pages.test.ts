@@ -106,7 +106,14 @@ test('both measure a page of text in bytes: a comparison of pages that end by th
   const dir = newFolder()
   const text = `"${'ü'.repeat(700)}"`
   await withEngine(dir, (engine) => write(engine, [put('a', text), put('b', text), put('c', text)]))
-  const range = { collection, from: null, to: null, limit: 10, keysOnly: false, maxBytes: text.length * 2 } as const
+  const range = {
+    collection,
+    from: null,
+    to: null,
+    limit: 10,
+    keysOnly: false,
+    maxBytes: text.length * 2,
+  } as const
   await withEngine(
     dir,
     async (engine) => {
