@@ -5,7 +5,7 @@ import { type Committed, keyOf, type Member } from './member.ts'
 export interface Follower {
   /** Takes over what was committed. */
   onCommit(changes: readonly Committed[]): void
-  /** Takes over what is stored; what is committed meanwhile is newer and stays. */
+  /** Takes over what is stored; what is committed meanwhile is newer and stays. Loads go one after the other. */
   load(engine: Pick<Engine, 'scan'>): Promise<void>
 }
 
@@ -21,6 +21,7 @@ export interface Followed {
 export function follower({ collection, take, keys }: Followed): Follower {
   /** The keys that were committed during a load; null while none is running. */
   let committed: Set<string> | null = null
+  let lastLoad: Promise<void> = Promise.resolve()
 
   return {
     onCommit(changes) {
@@ -30,9 +31,17 @@ export function follower({ collection, take, keys }: Followed): Follower {
         take(keyOf(change), 'member' in change ? change.member : null)
       }
     },
-    async load(engine) {
-      const meanwhile = new Set<string>()
-      committed = meanwhile
+    load(engine) {
+      // What an earlier load has read may be older than what a later one has.
+      lastLoad = lastLoad.catch(() => {}).then(() => loadAll(engine))
+      return lastLoad
+    },
+  }
+
+  async function loadAll(engine: Pick<Engine, 'scan'>): Promise<void> {
+    const meanwhile = new Set<string>()
+    committed = meanwhile
+    try {
       const gone = new Set(keys())
       let from: string | null = null
       do {
@@ -51,7 +60,8 @@ export function follower({ collection, take, keys }: Followed): Follower {
         from = page.next
       } while (from !== null)
       for (const key of gone) if (!meanwhile.has(key)) take(key, null)
-      if (committed === meanwhile) committed = null
-    },
+    } finally {
+      committed = null
+    }
   }
 }
