@@ -2,8 +2,7 @@ import { stampToMs } from '../../core/clock.ts'
 import { jsonContentType, type Member } from '../../core/member.ts'
 import type { MemberVisitor, StoredJson } from '../../core/member-visitor.ts'
 import { formatTime } from '../../core/time.ts'
-import { maxWaitingBytes } from '../../net/output.ts'
-import type { Connection } from '../wire/client-connection.ts'
+import { type Connection, maxWaitingBytes } from '../wire/client-connection.ts'
 import { type MemberShape, memberJson } from './serializers.ts'
 
 /**

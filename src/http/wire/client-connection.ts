@@ -1,6 +1,9 @@
 import type { Share } from '../../net/budget.ts'
 import type { MemoryShare, ServerMemory } from './request-memory.ts'
 
+/** A body of up to so many bytes waits for the end of the tick, and must not change before; a larger one is sent at once. */
+export { maxWaitingBytes } from '../../net/output.ts'
+
 /** The connection of a request, as its handler sees it. */
 export interface Connection {
   /** The address of the client. */

@@ -78,45 +78,15 @@ export function openPages(
   const cursor = new PageCursor(tree, searchKeys, check)
   const prefetcher = new Prefetcher(tree, searchKeys)
   const rows = new RowReader(readValue)
+  const loader = rowLoader(cursor, searchKeys, prefetcher, rows)
   let isOpen = false
   let wasUsed = false
   let holdsMemory = false
 
-  /** As `seek`, of a slot with a search key: a row that was prefetched is the member's, or has the same hash. */
-  function seekSlot(slot: number, row: number): number {
-    searchKeys.select(slot)
-    if (row !== unknownRow) {
-      cursor.moveTo(prefetcher.pageOf(slot))
-      if (cursor.matches(row)) return row
-    }
-    return cursor.seek()
-  }
-
-  /** Moves the cursor to the row's page and returns the row's offset, or `absent`, or `unsupported`. */
-  function seek(collection: string, key: string, slot: number): number {
-    const row = prefetcher.rowOf(slot)
-    if (row === absentRow) return absent
-    if (row !== unknownRow) return seekSlot(slot, row)
-    searchKeys.set(0, collection, key)
-    return seekSlot(0, row)
-  }
-
-  /** Loads the row and returns its offset, or `absent`, or `unsupported`. */
   function load(collection: string, key: string, slot: number): number {
     if (!isOpen) return unsupported
     wasUsed = true
-    const row = seek(collection, key, slot)
-    return row < 0 || rows.load(cursor.bytes, row, cursor.end) ? row : unsupported
-  }
-
-  /** As `load`; false where there is no such row, or SQLite must read it. */
-  function loadRef(ref: MemberRef, slot: number): boolean {
-    const prefetched = isOpen ? prefetcher.rowOf(slot) : absentRow
-    if (prefetched === absentRow) return false
-    wasUsed = true
-    if (prefetched === unknownRow) searchKeys.setRef(0, ref)
-    const row = seekSlot(prefetched === unknownRow ? 0 : slot, prefetched)
-    return row >= 0 && rows.load(cursor.bytes, row, cursor.end)
+    return loader.load(collection, key, slot)
   }
 
   function walk<Result>(range: TableRange, forVisits: boolean, use: (rows: PageScan) => Result) {
@@ -147,7 +117,9 @@ export function openPages(
       return rows.member(collection, key)
     },
     visit(ref, slot, visitor) {
-      return loadRef(ref, slot) ? rows.visit(ref.collection, visitor) : notVisited
+      if (!isOpen) return notVisited
+      wasUsed = true
+      return loader.loadRef(ref, slot) ? rows.visit(ref.collection, visitor) : notVisited
     },
     existing(collection, key, slot = 0) {
       const row = load(collection, key, slot)
@@ -174,6 +146,44 @@ export function openPages(
       isOpen = false
       clearInterval(idleTimer)
       file?.close()
+    },
+  }
+}
+
+/** Finds single rows and loads them, from where they were prefetched or by their keys. */
+function rowLoader(cursor: PageCursor, searchKeys: SearchKeys, prefetcher: Prefetcher, rows: RowReader) {
+  /** As `seek`, of a slot with a search key: a row that was prefetched is the member's, or has the same hash. */
+  function seekSlot(slot: number, row: number): number {
+    searchKeys.select(slot)
+    if (row !== unknownRow) {
+      cursor.moveTo(prefetcher.pageOf(slot))
+      if (cursor.matches(row)) return row
+    }
+    return cursor.seek()
+  }
+
+  /** Moves the cursor to the row's page and returns the row's offset, or `absent`, or `unsupported`. */
+  function seek(collection: string, key: string, slot: number): number {
+    const row = prefetcher.rowOf(slot)
+    if (row === absentRow) return absent
+    if (row !== unknownRow) return seekSlot(slot, row)
+    searchKeys.set(0, collection, key)
+    return seekSlot(0, row)
+  }
+
+  return {
+    /** Loads the row and returns its offset, or `absent`, or `unsupported`. */
+    load(collection: string, key: string, slot: number): number {
+      const row = seek(collection, key, slot)
+      return row < 0 || rows.load(cursor.bytes, row, cursor.end) ? row : unsupported
+    },
+    /** As `load`; false where there is no such row, or SQLite must read it. */
+    loadRef(ref: MemberRef, slot: number): boolean {
+      const prefetched = prefetcher.rowOf(slot)
+      if (prefetched === absentRow) return false
+      if (prefetched === unknownRow) searchKeys.setRef(0, ref)
+      const row = seekSlot(prefetched === unknownRow ? 0 : slot, prefetched)
+      return row >= 0 && rows.load(cursor.bytes, row, cursor.end)
     },
   }
 }
