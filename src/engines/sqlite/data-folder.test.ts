@@ -15,6 +15,9 @@ import { put, valuesOf, write } from '../../../test/support/engine-writes.ts'
 import type { KvistError } from '../../core/errors.ts'
 import { closeToOthers, openDataFolder } from './data-folder.ts'
 
+/** Longer than the guard of a folder takes to look again. */
+const pastRecheckMs = 30
+
 const folders: string[] = []
 afterEach(() => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
@@ -102,6 +105,7 @@ describe('a folder that goes away under an open engine', () => {
       await withEngine(dir, async (engine) => {
         await write(engine, [put('before', '1')])
         go(dir)
+        await Bun.sleep(pastRecheckMs)
         for (let i = 0; i < 3; i++) {
           const fault = (await faultOf(write(engine, [put(`after${i}`, '2')]))) as KvistError
           expect([fault.code, fault.message]).toEqual([
@@ -120,6 +124,7 @@ describe('a folder that goes away under an open engine', () => {
     await withEngine(dir, async (engine) => {
       await write(engine, [put('before', '1')])
       renameSync(dir, `${dir}-moved`)
+      await Bun.sleep(pastRecheckMs)
       await faultOf(write(engine, [put('lost', '2')]))
       renameSync(`${dir}-moved`, dir)
       await until(() => engine.writeFault() === null, 'the engine has found its folder again')

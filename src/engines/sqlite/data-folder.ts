@@ -1,6 +1,7 @@
 import { accessSync, chmodSync, constants, type Mode, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { KvistError } from '../../core/errors.ts'
+import { monotonicMs } from '../../runtime/clock.ts'
 import { RefusedFile } from './table/table.ts'
 import { syncFolder } from './wal/log-files.ts'
 
@@ -76,16 +77,28 @@ function codeOf(error: unknown): string {
 
 /** Checks that the open files are still those that the next start would open. */
 export interface FolderGuard {
-  /** Throws `storage_failed` when the folder, or the file of the tables in it, was removed or replaced. */
+  /**
+   * Throws `storage_failed` when the folder, or the file of the tables in it, was removed or replaced. It looks at most
+   * every `recheckMs`, since a look costs as much as committing three members, and the checks follow each commit.
+   */
   check(): void
 }
 
+/** What is acknowledged for this long after a folder was moved is in the moved folder. */
+const recheckMs = 10
+
 export function guardFolder(dbPath: string): FolderGuard {
   const { dev, ino } = statSync(dbPath)
+  let checkedAtMs = Number.NEGATIVE_INFINITY
   return {
     check() {
+      const nowMs = monotonicMs()
+      if (nowMs - checkedAtMs < recheckMs) return
       const found = statSync(dbPath, { throwIfNoEntry: false })
-      if (found?.ino === ino && found.dev === dev) return
+      if (found?.ino === ino && found.dev === dev) {
+        checkedAtMs = nowMs
+        return
+      }
       throw new KvistError(
         'storage_failed',
         `the data folder was removed or replaced while kvist was running: stop it, and put the folder back`,
