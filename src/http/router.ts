@@ -23,8 +23,14 @@ export interface Match<Handler> {
   readonly values: readonly string[]
 }
 
+interface FixedChild<Handler> {
+  readonly name: string
+  readonly node: Node<Handler>
+}
+
 interface Node<Handler> {
-  readonly fixed: { readonly name: string; readonly node: Node<Handler> }[]
+  /** The fixed children by the length of their names, so that a parameter is compared with few of them. */
+  readonly fixed: (FixedChild<Handler>[] | undefined)[]
   parameter: Node<Handler> | null
   /** The last value of the parameter when more segments followed: comparing identical strings is fast. */
   lastValue: string
@@ -89,10 +95,12 @@ function childOf<Handler>(node: Node<Handler>, segment: string): Node<Handler> {
     node.parameter ??= newNode()
     return node.parameter
   }
-  const known = node.fixed.find(({ name }) => name === segment)
+  node.fixed[segment.length] ??= []
+  const siblings = node.fixed[segment.length]!
+  const known = siblings.find(({ name }) => name === segment)
   if (known !== undefined) return known.node
   const child = newNode<Handler>()
-  node.fixed.push({ name: segment, node: child })
+  siblings.push({ name: segment, node: child })
   return child
 }
 
@@ -128,7 +136,9 @@ function fixedAt<Handler>(
   from: number,
   to: number,
 ): Node<Handler> | null {
-  for (const { name, node } of fixed) if (isAt(path, from, to, name)) return node
+  const ofLength = fixed[to - from]
+  if (ofLength === undefined) return null
+  for (const { name, node } of ofLength) if (isAt(path, from, to, name)) return node
   return null
 }
 
