@@ -173,6 +173,12 @@ export function writeGate(options: WriteGateOptions): Writes {
     return outcome!
   }
 
+  const putOtherwise: Writes['put'] = async (ref, content, condition, prepared) => {
+    if (prepared === 'prepared') transforms.requireMatching({ ...ref, value: content.value })
+    if (condition === undefined && prepared !== undefined) return plain.put(asAsked(putOf(ref, content)))
+    return executeOne({ ...putOf(ref, content), condition }, { isTransformed: prepared !== undefined })
+  }
+
   const update: Writes['update'] = async ({ collection, key }, decide, durability) => {
     const outcome = await executeOne({ op: 'update', collection, key, decide }, { durability })
     return outcome.isWritten ? outcome : null
@@ -183,11 +189,11 @@ export function writeGate(options: WriteGateOptions): Writes {
   return {
     ...plain,
     execute,
-    async put(ref, content, condition, prepared) {
-      if (prepared === 'prepared') transforms.requireMatching({ ...ref, value: content.value })
-      if (condition === undefined && (prepared !== undefined || !transforms.has(ref.collection)))
+    put(ref, content, condition, prepared) {
+      // The most frequent write: without promises beside that of its commit.
+      if (prepared === undefined && condition === undefined && !transforms.has(ref.collection))
         return plain.put(asAsked(putOf(ref, content)))
-      return executeOne({ ...putOf(ref, content), condition }, { isTransformed: prepared !== undefined })
+      return putOtherwise(ref, content, condition, prepared)
     },
     async prepare(ref, content, otherwise) {
       const put = await transforms.prepare(putOf(ref, content), now(), otherwise)
@@ -224,26 +230,27 @@ function plainWrites(options: WriteGateOptions & Pick<CommandOptions, 'commit'>,
   const limited = limitedCommits(options)
   const isTransformed = ({ collection }: MemberRef) => transforms.has(collection)
 
-  async function commitPut(write: Put): Promise<Written> {
+  function put(write: Put): Promise<Stored> {
     const writes = [write]
-    const era = underWay.begin()
-    try {
-      const written =
-        quotasOf(writes) === undefined
-          ? writtenOf(await commitToEngine(commitOf(noChecks, writes, now(), undefined)))
-          : await limited.commit(writes, undefined)
-      return written[0]!
-    } finally {
-      underWay.end(era)
+    const { expiresAtMs } = write
+    if (quotasOf(writes) !== undefined) {
+      return underWay
+        .run(() => limited.commit(writes, undefined))
+        .then(([written]) => storedOf(written!, expiresAtMs))
     }
-  }
-
-  async function put(write: Put): Promise<Stored> {
-    const written = await commitPut(write)
-    if (written.notUnique !== undefined) throw written.notUnique
-    if (written.exceeded !== undefined) throw quotaExceeded(written.exceeded)
-    const { revision, createdAtMs, clock, existed } = written
-    return { revision, createdAtMs, clock, existed, expiresAtMs: write.expiresAtMs }
+    const committing = commitToEngine(commitOf(noChecks, writes, now(), undefined))
+    // In the same tick as the check of quotas, so that `settled` cannot come in between.
+    const era = underWay.begin()
+    return committing.then(
+      (result) => {
+        underWay.end(era)
+        return storedOf(writtenOf(result)[0]!, expiresAtMs)
+      },
+      (error) => {
+        underWay.end(era)
+        throw error
+      },
+    )
   }
 
   async function commit(
@@ -316,6 +323,14 @@ function plainWrites(options: WriteGateOptions & Pick<CommandOptions, 'commit'>,
     putAll: (collection: string, members: readonly (NewContent & { key: string })[]) =>
       underWay.run(() => putAll(collection, members)),
   }
+}
+
+/** Returns what a put stored. Throws `not_unique` and `quota_exceeded`. */
+function storedOf(written: Written, expiresAtMs: number | null): Stored {
+  const { revision, createdAtMs, clock, existed, notUnique, exceeded } = written
+  if (notUnique !== undefined) throw notUnique
+  if (exceeded !== undefined) throw quotaExceeded(exceeded)
+  return { revision, createdAtMs, clock, existed, expiresAtMs }
 }
 
 /** Returns the outcomes of a commit without checks and quotas. */
