@@ -107,7 +107,8 @@ export function compressed(request: HttpRequest, response: HttpResponse): MaybeP
   const encoder = encoders[coding]
   if (typeof body === 'object' && 'pull' in body)
     return encoded(response, coding, compressedStream(body, encoder))
-  if (body.length < minCompressedBytes) return response
+  const isWhole = typeof body === 'string' || body instanceof Uint8Array
+  if (!isWhole || body.length < minCompressedBytes) return response
   const bytes = typeof body === 'string' ? Buffer.from(body) : body
   return bytes.length <= maxSyncBytes
     ? encoded(response, coding, encoder.sync(bytes))

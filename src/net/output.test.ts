@@ -31,6 +31,26 @@ test('the parts of a tick are sent together, texts as UTF-8', () => {
   expect(socket.said()).toBe(sent.toString('latin1'))
 })
 
+test('an encoded part is written between the others, and what the socket has no room for is kept', () => {
+  const socket = fakeSocket()
+  socket.room = 9
+  const out = outputTo(socket)
+  const encoded = {
+    bytes: 3,
+    write: (into: Buffer, _view: DataView, at: number) => into.set([0x61, 0x62, 0x63], at),
+  }
+  out.prefix('head ')
+  out.encoded(encoded)
+  out.text(' more')
+  out.flush()
+  expect(socket.said()).toBe('head abc ')
+  out.prefix('other')
+  socket.room = 100
+  out.drained()
+  out.flush()
+  expect(socket.said()).toBe('head abc moreother')
+})
+
 test('a part goes out in one piece with its prefixes, also where outputs are flushed at once', () => {
   const socket = fakeSocket()
   const writes = countWrites(socket)

@@ -14,12 +14,21 @@ interface Utf8Buffer extends Buffer {
   utf8Write(text: string, offset: number): number
 }
 
+/** A short text that is written where it is sent from, and never becomes a string. */
+export interface Encodable {
+  /** Its size. */
+  readonly bytes: number
+  /** Writes it at an offset of a buffer and its view. */
+  write(into: Buffer, view: DataView, at: number): void
+}
+
 /**
  * The buffer in which outputs join their parts, shared by all because joining is synchronous. Joining them as strings
  * costs more: each response would leave a string to the garbage collector. It has room for the buffered parts, one more
  * part as large, and its prefixes.
  */
 const joined = Buffer.allocUnsafeSlow(4 * maxBufferedBytes) as Utf8Buffer
+const joinedView = new DataView(joined.buffer, joined.byteOffset, joined.length)
 
 /**
  * The output to one client, in order. Parts are buffered until the tick ends; what the socket has no room for is queued
@@ -28,7 +37,7 @@ const joined = Buffer.allocUnsafeSlow(4 * maxBufferedBytes) as Utf8Buffer
 export class Output {
   private readonly socket: Pick<Socket, 'write'>
   private readonly ticks: TickScheduler
-  private readonly parts: (string | Uint8Array)[] = []
+  private readonly parts: (string | Uint8Array | Encodable)[] = []
   private bufferedBytes = 0
   private isScheduled = false
   private readonly queue: Uint8Array[] = []
@@ -88,6 +97,10 @@ export class Output {
     else this.buffer(bytes, bytes.length)
   }
 
+  encoded(part: Encodable): void {
+    this.buffer(part, part.bytes)
+  }
+
   flush(): void {
     this.isScheduled = false
     if (this.bufferedBytes > 0) this.send(joined, this.join())
@@ -101,9 +114,12 @@ export class Output {
       const part = parts[i]!
       if (typeof part === 'string') {
         end += joined.utf8Write(part, end)
-      } else {
+      } else if (part instanceof Uint8Array) {
         joined.set(part, end)
         end += part.length
+      } else {
+        part.write(joined, joinedView, end)
+        end += part.bytes
       }
     }
     parts.length = 0
@@ -150,7 +166,7 @@ export class Output {
     this.queuedBytes = 0
   }
 
-  private buffer(part: string | Uint8Array, bytes: number): void {
+  private buffer(part: string | Uint8Array | Encodable, bytes: number): void {
     this.parts.push(part)
     this.bufferedBytes += bytes
     if (this.bufferedBytes > maxBufferedBytes) {

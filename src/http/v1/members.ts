@@ -20,6 +20,7 @@ import { archiveFor, pointOf } from './history.ts'
 import { memberHeaders } from './member-headers.ts'
 import { asksForRange, partOfLargeValue, rangeOfMember } from './ranges.ts'
 import { storedJson } from './serializers.ts'
+import { isShort, StoredBody } from './stored-body.ts'
 import { parseWait, waitForNews } from './wait.ts'
 import { type Watching, watchMember } from './watch.ts'
 
@@ -224,6 +225,8 @@ export function putMember(
   return sent instanceof Promise ? sent.then(put) : put(sent)
 }
 
+const storedHeaders = `${inertHeaders}Content-Type: application/json\r\nETag: "`
+
 /** Returns 201 for a new member, 200 for an existing one. `value` is the result of an increment, as JSON text. */
 export function storedResponse(
   key: string,
@@ -231,7 +234,10 @@ export function storedResponse(
   content: { contentType: string },
   value?: string | null,
 ): HttpResponse {
-  const headerBlock = `${inertHeaders}Content-Type: application/json\r\nETag: "${stored.revision}"\r\n`
+  const headerBlock = `${storedHeaders}${stored.revision}"\r\n`
+  if (value === undefined && isShort(key, stored, content)) {
+    return { status: stored.existed ? 200 : 201, headerBlock, body: new StoredBody(key, stored) }
+  }
   const body = `${storedJson(key, stored, content, value)}\n`
   // Only the key can have characters beyond ASCII.
   const bodyBytes = body.length + Buffer.byteLength(key) - key.length

@@ -7,6 +7,9 @@ import { lengthLine, mayHaveBody, type StartLines } from './writing.ts'
  * header lines that depend on the connection, such as Connection, and empty where none is needed.
  */
 
+/** A body that is sent at once. */
+type WholeBody = Exclude<ResponseBody, StreamedBody>
+
 export function isStreamed(body: ResponseBody): body is StreamedBody {
   return body !== null && typeof body === 'object' && 'pull' in body
 }
@@ -16,7 +19,7 @@ export function sendWhole(
   startLines: StartLines,
   out: Output,
   { status, headerBlock, bodyBytes }: HttpResponse,
-  body: string | Uint8Array | null,
+  body: WholeBody,
   method: string,
   lastLines: string,
 ): void {
@@ -35,12 +38,14 @@ export function sendWhole(
   }
   out.prefix(lengthLine(length))
   if (typeof body === 'string') out.text(body, length)
-  else out.value(body)
+  else if (body instanceof Uint8Array) out.value(body)
+  else out.encoded(body)
 }
 
-function bytesOf(body: string | Uint8Array | null): number {
+function bytesOf(body: WholeBody): number {
   if (body === null) return 0
-  return typeof body === 'string' ? Buffer.byteLength(body) : body.length
+  if (typeof body === 'string') return Buffer.byteLength(body)
+  return body instanceof Uint8Array ? body.length : body.bytes
 }
 
 /** Returns the text of a response to a connection that is closed before it sent a request. */

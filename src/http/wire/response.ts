@@ -1,3 +1,5 @@
+import type { Encodable } from '../../net/output.ts'
+
 /** The response that a handler returns; connection.ts writes it. */
 export interface HttpResponse {
   readonly status: number
@@ -9,7 +11,10 @@ export interface HttpResponse {
 }
 
 /** A text is sent as UTF-8. */
-export type ResponseBody = string | Uint8Array | StreamedBody | null
+export type ResponseBody = string | Uint8Array | EncodedBody | StreamedBody | null
+
+/** A short body that is written straight into the output. */
+export interface EncodedBody extends Encodable {}
 
 /** A body that is produced while it is sent, as fast as the client reads it. */
 export interface StreamedBody {
