@@ -113,6 +113,7 @@ export const longest = [
   'src/engines/sqlite/engine.test.ts',
   'test/docs-page.test.ts',
   'test/console-member.test.ts',
+  'test/console-edits.test.ts',
   'test/console.test.ts',
   'test/console-members.test.ts',
   'test/watch-faults.test.ts',

@@ -14,6 +14,7 @@ import {
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
 import { needing } from './support/needs.ts'
 import { put } from './support/responses.ts'
+import { eventually, patienceMs } from './support/until.ts'
 
 /** The overview in a browser, whose clock the tests move: what a load of theirs looks like in the charts. */
 
@@ -47,7 +48,7 @@ async function onOverview(
       await page.getByText('Up for').waitFor()
       await run(page)
     },
-    { hasStoppedClock: true, ...options },
+    { stoppedAtMs: Date.now(), ...options },
   )
 }
 
@@ -106,6 +107,7 @@ test('before two readings the charts say that there is nothing yet; then a load 
     expect(summary).toMatch(/Writes: now 7 \/s, from [\d.]+ \/s to 7 \/s\.$/)
 
     await readingAfter(page, 2 * secondMs)
+    await eventually(async () => expect(await numberIn(page, 'Requests', 'Writes')).toBe(0))
     await page.getByRole('img', { name: /^Requests/ }).focus()
     await page.keyboard.press('ArrowLeft')
     await page.keyboard.press('ArrowLeft')
@@ -177,7 +179,7 @@ test('nodes show how far behind they are', async () => {
     await onOverview(source.url, async (page) => {
       const nodes = page.getByRole('region', { name: 'Nodes' })
       const untilShown = async (text: string) => {
-        for (const until = Date.now() + 15_000; Date.now() < until; ) {
+        for (const until = Date.now() + patienceMs; Date.now() < until; ) {
           await page.clock.runFor(5 * secondMs)
           const found = await nodes
             .getByText(text)
@@ -231,7 +233,10 @@ test('of very many collections the largest eight have a line, and the others one
       await lines.getByRole('row', { name: '0 10.0.0.1:6379 1,204 12 3.0 MB 9,000 12 behind 1' }).waitFor()
       await page.getByText('10.0.0.2:6379 420 B behind').waitFor()
       const table = page.getByRole('table', { name: 'Members:' })
-      expect(await table.getByRole('rowheader').allTextContents()).toEqual([...names.slice(0, 8), 'others'])
+      const lineNames = [...names.slice(0, 8), 'others']
+      await eventually(async () =>
+        expect(await table.getByRole('rowheader').allTextContents()).toEqual(lineNames),
+      )
       expect(await cell(page, 'Members', 'c007').textContent()).toBe('3')
       expect(await cell(page, 'Members', 'others').textContent()).toBe('993')
     })
@@ -297,6 +302,7 @@ test('on a phone in the dark it fits, and the keys lead there', async () => {
       await page.getByRole('link', { name: 'kvist: all collections' }).click()
       await page.keyboard.press('g')
       await page.keyboard.press('o')
+      await page.getByText('Up for').waitFor()
       // Screenshots need lines to show.
       const readings = process.env.KVIST_SCREENSHOTS === undefined ? 3 : 20
       for (let i = 0; i < readings; i++) {

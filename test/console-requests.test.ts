@@ -1,9 +1,10 @@
 import { expect } from 'bun:test'
-import type { Page } from 'playwright-core'
+import type { Locator, Page } from 'playwright-core'
 import { type ConsoleBrowser, expectAccessible, screenshot, startConsoleBrowser } from './support/console.ts'
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
 import { needing } from './support/needs.ts'
 import { put } from './support/responses.ts'
+import { eventually } from './support/until.ts'
 
 /** The workbench of the console in a browser: a request is found, filled in and sent, and its response shown. */
 
@@ -25,7 +26,11 @@ const requests = () => `${server.url}/console/requests`
 const search = (page: Page) => page.getByRole('combobox', { name: 'Find a request' })
 const targetOf = (page: Page) => page.getByRole('textbox', { name: 'Path and query' })
 const response = (page: Page) => page.getByRole('region', { name: 'Response' })
-const bodyOf = (page: Page) => page.getByRole('region', { name: 'Body of the response' }).textContent()
+const bodyOf = (page: Page) => page.getByRole('region', { name: 'Body of the response' })
+const untilTextIs = (element: Locator, text: string) =>
+  eventually(async () => expect(await element.textContent()).toBe(text))
+const untilValueIs = (field: Locator, value: string) =>
+  eventually(async () => expect(await field.inputValue()).toBe(value))
 
 test('a request is found by words, filled in by its fields, and sent by keyboard alone', async () => {
   await browser.onPage(requests(), async (page) => {
@@ -33,14 +38,14 @@ test('a request is found by words, filled in by its fields, and sent by keyboard
     await page.getByRole('option', { name: 'PUT /v1/{collection}/{key}' }).waitFor()
     await screenshot(page, 'requests-find')
     await search(page).press('Enter')
-    expect(await targetOf(page).inputValue()).toBe('/v1/{collection}/{key}')
+    await untilValueIs(targetOf(page), '/v1/{collection}/{key}')
     await page.getByText('Fill in collection and key to send it.').waitFor()
     expect(await page.getByRole('button', { name: 'Send' }).isDisabled()).toBe(true)
 
     await page.getByRole('textbox', { name: 'collection' }).fill('bööks')
     await page.getByRole('textbox', { name: 'key' }).fill('a/b c')
     await page.getByRole('textbox', { name: 'expire_in' }).fill('1h')
-    expect(await targetOf(page).inputValue()).toBe('/v1/b%C3%B6%C3%B6ks/a/b%20c?expire_in=1h')
+    await untilValueIs(targetOf(page), '/v1/b%C3%B6%C3%B6ks/a/b%20c?expire_in=1h')
     await page.getByRole('textbox', { name: 'Body' }).fill('{"n":1.0}')
     await page.keyboard.press('Control+Enter')
     await response(page).getByText('201 Created').waitFor()
@@ -60,15 +65,15 @@ test('a response is text whatever it holds, JSON is indented, and an error is sh
     async (page) => {
       await page.getByRole('button', { name: 'Send' }).click()
       await response(page).getByText('200 OK').waitFor()
-      expect(await bodyOf(page)).toBe('<script>document.title="no"</script>')
+      await untilTextIs(bodyOf(page), '<script>document.title="no"</script>')
       expect(await page.title()).not.toBe('no')
 
       await targetOf(page).fill('/v1/pages/n')
       await page.keyboard.press('Enter')
       await page.getByText('2e400').waitFor()
-      expect(await bodyOf(page)).toBe('{\n  "a": [\n    1.0,\n    2e400\n  ]\n}')
+      await untilTextIs(bodyOf(page), '{\n  "a": [\n    1.0,\n    2e400\n  ]\n}')
       await response(page).getByLabel('As it was sent').check()
-      expect(await bodyOf(page)).toBe('{"a":[1.0,2e400]}')
+      await untilTextIs(bodyOf(page), '{"a":[1.0,2e400]}')
 
       await targetOf(page).fill('/v1/pages/none')
       await page.keyboard.press('Enter')
@@ -77,7 +82,7 @@ test('a response is text whatever it holds, JSON is indented, and an error is sh
       await page.getByText('It begins with a slash').waitFor()
       expect(await page.getByRole('button', { name: 'Send' }).isDisabled()).toBe(true)
       await page.getByRole('navigation', { name: 'Sent before' }).getByText('/v1/pages/x').click()
-      expect(await targetOf(page).inputValue()).toBe('/v1/pages/x')
+      await untilValueIs(targetOf(page), '/v1/pages/x')
     },
     { expected: [/status of 404/] },
   )
@@ -88,7 +93,7 @@ test('a stream is shown as far as it has come, and what destroys is never filled
   await browser.onPage(requests(), async (page) => {
     await search(page).fill('drops')
     await search(page).press('Enter')
-    expect(await targetOf(page).inputValue()).toBe('/v1/{collection}')
+    await untilValueIs(targetOf(page), '/v1/{collection}')
     expect(await page.getByRole('button', { name: 'Send' }).isDisabled()).toBe(true)
     await page.getByLabel('Method').selectOption('GET')
     await targetOf(page).fill('/v1/live/a')

@@ -1,8 +1,9 @@
 import { expect } from 'bun:test'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { misdeedsOf, startBrowser } from './support/browser.ts'
+import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
 import { needing } from './support/needs.ts'
-import { startServer, type TestServer } from './support/server.ts'
+import { eventually, patienceMs } from './support/until.ts'
 
 const { afterAll, beforeAll, test } = needing('chromium')
 
@@ -10,17 +11,18 @@ const { afterAll, beforeAll, test } = needing('chromium')
 
 const token = 'a-token'
 
-let server: TestServer
+let server: ServerInProcess
 let browser: Browser
 /** One for all pages, so that what the first has loaded and compiled is there for the others. */
 let context: BrowserContext
 beforeAll(async () => {
-  ;[server, browser] = await Promise.all([startServer({ env: { KVIST_TOKEN: token } }), startBrowser()])
+  ;[server, browser] = await Promise.all([serveInProcess({ env: { KVIST_TOKEN: token } }), startBrowser()])
   context = await browser.newContext()
+  context.setDefaultTimeout(patienceMs)
 })
 afterAll(async () => {
   await browser?.close()
-  await server?.remove()
+  await server?.stop()
 })
 
 /** Opens the page, and expects of whatever is done with it that it leads nowhere else and fails nowhere else. */
@@ -45,16 +47,22 @@ async function onPage(
 /** Opens sections, all of them or one: at first only that of the members is open. */
 async function openSections(page: Page, name = ''): Promise<void> {
   const which = name === '' ? '' : `[data-tag="${name}"]`
-  for (
-    const closed = page.locator(`.opblock-tag[data-is-open="false"]${which}`);
-    (await closed.count()) > 0;
-  ) {
-    await closed.first().click()
+  const closed = page.locator(`.opblock-tag[data-is-open="false"]${which}`)
+  const tags = await closed.evaluateAll((all) => all.map((one) => one.getAttribute('data-tag')))
+  for (const tag of tags) {
+    await page.locator(`.opblock-tag[data-tag="${tag}"]`).click()
+    await page.locator(`.opblock-tag[data-tag="${tag}"][data-is-open="true"]`).waitFor()
   }
 }
 
-/** Fills in an operation's form and sends it; the status and body that the page then shows. */
-async function tryIt(page: Page, operation: string, fields: Readonly<Record<string, string>>, body?: string) {
+/** Fills in an operation's form and sends it, and waits until the page shows this response. */
+async function tryIt(
+  page: Page,
+  operation: string,
+  expected: { readonly status: number; readonly shown: string },
+  fields: Readonly<Record<string, string>>,
+  body?: string,
+): Promise<void> {
   const block = page.locator(`#operations-${operation}`)
   await openSections(page, operation.slice(0, operation.indexOf('-')))
   await block.locator('.opblock-summary-control').click()
@@ -64,11 +72,13 @@ async function tryIt(page: Page, operation: string, fields: Readonly<Record<stri
   if (body !== undefined) await block.locator('.opblock-section-request-body textarea').fill(body)
   await block.locator('.execute').click()
   const reply = block.locator('.live-responses-table tbody')
-  await reply.waitFor()
-  return {
-    status: (await reply.locator('.response-col_status').first().textContent())?.trim(),
-    shown: await reply.textContent(),
-  }
+  await eventually(async () => {
+    const status = await reply.locator('.response-col_status').first().textContent()
+    expect([status?.trim(), await reply.textContent()]).toEqual([
+      `${expected.status}`,
+      expect.stringContaining(expected.shown),
+    ])
+  })
 }
 
 async function authorize(page: Page, given: string): Promise<void> {
@@ -89,16 +99,18 @@ test('it lists every operation that the document has', async () => {
   )
   await onPage('light', async (page) => {
     await openSections(page)
-    const shown = await page.locator('.opblock-summary').evaluateAll((blocks) =>
-      blocks.map((block) =>
-        ['.opblock-summary-method', '.opblock-summary-path', '.opblock-summary-description']
-          // A path has places where its line may break.
-          .map((part) => (block.querySelector(part)?.textContent ?? '').replaceAll('\u200b', ''))
-          .join(' '),
-      ),
-    )
-    expect(shown.toSorted()).toEqual(named.toSorted())
+    const shown = () =>
+      page.locator('.opblock-summary').evaluateAll((blocks) =>
+        blocks.map((block) =>
+          ['.opblock-summary-method', '.opblock-summary-path', '.opblock-summary-description']
+            // A path has places where its line may break.
+            .map((part) => (block.querySelector(part)?.textContent ?? '').replaceAll('\u200b', ''))
+            .join(' '),
+        ),
+      )
+    await eventually(async () => expect((await shown()).toSorted()).toEqual(named.toSorted()))
     expect(await page.locator('.info .title').textContent()).toContain(document.info.version)
+    await eventually(async () => expect(Number(await page.evaluate(brightness))).toBeGreaterThan(240))
   })
 })
 
@@ -131,17 +143,10 @@ test('members come first, the other sections are folded, and nothing that writes
 test('what it tries is done by this server, with the token that it was given', async () => {
   await onPage('light', async (page) => {
     await authorize(page, token)
-    const put = await tryIt(
-      page,
-      'Members-putMember',
-      { collection: 'tried', key: 'a b/c' },
-      '{"from": "the page"}',
-    )
-    expect(put.status).toBe('201')
-    expect(put.shown).toContain('"key": "a b/c"')
-    const get = await tryIt(page, 'Members-getMember', { collection: 'tried', key: 'a b/c' })
-    expect(get.status).toBe('200')
-    expect(get.shown).toContain('"from": "the page"')
+    const member = { collection: 'tried', key: 'a b/c' }
+    const stored = { status: 201, shown: '"key": "a b/c"' }
+    await tryIt(page, 'Members-putMember', stored, member, '{"from": "the page"}')
+    await tryIt(page, 'Members-getMember', { status: 200, shown: '"from": "the page"' }, member)
   })
   const headers = { authorization: `Bearer ${token}` }
   expect(await (await fetch(`${server.url}/v1/tried/a%20b%2Fc`, { headers })).text()).toBe(
@@ -156,20 +161,15 @@ test('with a token that grants some of it, it does that and shows what is missin
     body: '{"name": "page", "grants": [{"collections": "scoped", "key_prefix": "t1/", "can": ["read", "write"]}]}',
   })
   const scoped = ((await created.json()) as { token: string }).token
-  await onPage('light', async (page) => {
+  const tryAll = async (page: Page) => {
     await authorize(page, scoped)
-    const put = await tryIt(page, 'Members-putMember', { collection: 'scoped', key: 't1/a' }, '1')
-    expect(put.status).toBe('201')
-    const whoami = await tryIt(page, 'Access-whoami', {})
-    expect(whoami.shown).toContain('"name": "page"')
-  })
-  const tryOthers = async (page: Page) => {
-    await authorize(page, scoped)
-    const get = await tryIt(page, 'Members-getMember', { collection: 'scoped', key: 't2/a' })
-    expect(get.status).toBe('403')
-    expect(get.shown).toContain('does not grant read on scoped/t2/a')
+    const stored = { status: 201, shown: '"key": "t1/a"' }
+    await tryIt(page, 'Members-putMember', stored, { collection: 'scoped', key: 't1/a' }, '1')
+    await tryIt(page, 'Access-whoami', { status: 200, shown: '"name": "page"' }, {})
+    const refused = { status: 403, shown: 'does not grant read on scoped/t2/a' }
+    await tryIt(page, 'Members-getMember', refused, { collection: 'scoped', key: 't2/a' })
   }
-  await onPage('light', tryOthers, [expect.stringContaining('status of 403')])
+  await onPage('light', tryAll, [expect.stringContaining('status of 403')])
 })
 
 /** What the page is drawn on, from 0, black, to 255; code for the browser. */
@@ -183,14 +183,13 @@ const brightness = `(() => {
 test('it is light where things are light and dark where they are dark, and follows', async () => {
   await onPage('dark', async (page) => {
     const drawn = async () => Number(await page.evaluate(brightness))
-    expect(await drawn()).toBeLessThan(60)
+    const isDark = async () => expect(await drawn()).toBeLessThan(60)
+    const isLight = async () => expect(await drawn()).toBeGreaterThan(240)
+    await eventually(isDark)
     await page.emulateMedia({ colorScheme: 'light' })
-    while ((await drawn()) < 240) await Bun.sleep(20)
+    await eventually(isLight)
     await page.emulateMedia({ colorScheme: 'dark' })
-    while ((await drawn()) > 60) await Bun.sleep(20)
-  })
-  await onPage('light', async (page) => {
-    expect(Number(await page.evaluate(brightness))).toBeGreaterThan(240)
+    await eventually(isDark)
   })
 })
 

@@ -5,6 +5,7 @@ import { startBrowser } from './support/browser.ts'
 import { serveInProcess } from './support/in-process-server.ts'
 import { needing } from './support/needs.ts'
 import { put } from './support/responses.ts'
+import { patienceMs } from './support/until.ts'
 
 /** The shared counter of the examples, in two windows of a browser, whose page comes from another origin than kvist. */
 
@@ -23,6 +24,7 @@ needing('chromium').test('two windows count together, and see what the other one
     const windows = await Promise.all(
       [1, 2].map(async () => {
         const page = await browser.newPage()
+        page.setDefaultTimeout(patienceMs)
         await page.goto(`${origin}/counter.html?kvist=${server.url}`)
         await shows(page, '7')
         return page

@@ -1,7 +1,7 @@
 import { expect } from 'bun:test'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import axe from 'axe-core'
+import axe, { type RunOptions } from 'axe-core'
 import type { BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import { misdeedsOf, startBrowser } from './browser.ts'
 import { patienceMs } from './until.ts'
@@ -20,8 +20,8 @@ export interface ConsoleOptions extends Pick<BrowserContextOptions, 'colorScheme
   readonly token?: string
   /** Errors that the page may have on its console: a browser reports each response from 400 on there. */
   readonly expected?: readonly RegExp[]
-  /** The page's clock stands still until the test moves it on with `page.clock.runFor`. */
-  readonly hasStoppedClock?: boolean
+  /** The page's clock stands still at this time until the test moves it on with `page.clock.runFor`. */
+  readonly stoppedAtMs?: number
   /** A touch screen. */
   readonly hasTouch?: boolean
   /** Nothing is loaded yet, and `page.clock` may be used. */
@@ -52,7 +52,7 @@ export async function startConsoleBrowser(): Promise<ConsoleBrowser> {
   const browser = await startBrowser()
   const shared = new Map<boolean, Promise<BrowserContext>>()
   const open = async (url: string, options: ConsoleOptions = {}) => {
-    const { hasTouch = false, hasStoppedClock, hasOwnContext = hasStoppedClock } = options
+    const { hasTouch = false, stoppedAtMs, hasOwnContext = stoppedAtMs !== undefined } = options
     if (hasOwnContext) {
       const context = await browser.newContext({ hasTouch })
       return openPage(context, url, options, () => context.close())
@@ -78,7 +78,7 @@ async function openPage(
   options: ConsoleOptions,
   closeContext?: () => Promise<void>,
 ): Promise<OpenedPage> {
-  const { width = 1280, height = 800, token, expected = [], hasStoppedClock = false } = options
+  const { width = 1280, height = 800, token, expected = [], stoppedAtMs } = options
   const page = await context.newPage()
   await page.setViewportSize({ width, height })
   const { colorScheme = 'light', reducedMotion = 'no-preference' } = options
@@ -88,10 +88,9 @@ async function openPage(
   }
   page.setDefaultTimeout(patienceMs)
   const misdeeds = misdeedsOf(page, new URL(url).origin)
-  if (hasStoppedClock) {
-    const nowMs = Date.now()
-    await page.clock.install({ time: nowMs - 60_000 })
-    await page.clock.pauseAt(nowMs)
+  if (stoppedAtMs !== undefined) {
+    await page.clock.install({ time: stoppedAtMs - 60_000 })
+    await page.clock.pauseAt(stoppedAtMs)
   }
   await page.goto(url)
   return {
@@ -102,6 +101,16 @@ async function openPage(
       expect(misdeeds.filter((found) => !expected.some((pattern) => pattern.test(found)))).toEqual([])
     },
   }
+}
+
+/** Resolves when an element that matches has been on the page, be it only for a moment: a poll could miss it. */
+export function appears(page: Page, selector: string): Promise<unknown> {
+  return page.evaluate(`new Promise((resolve) => {
+    const isThere = () => document.querySelector(${JSON.stringify(selector)}) !== null
+    if (isThere()) return resolve(true)
+    const observer = new MutationObserver(() => isThere() && (observer.disconnect(), resolve(true)))
+    observer.observe(document, { attributes: true, childList: true, subtree: true })
+  })`)
 }
 
 interface HeldSave {
@@ -142,9 +151,29 @@ interface AxeResults {
 }
 
 /** Requires that axe-core finds nothing on the page as it is now: WCAG 2.2 AA and best practices. */
-export async function expectAccessible(page: Page): Promise<void> {
+export function expectAccessible(page: Page): Promise<void> {
+  return expectNoViolations(page, {})
+}
+
+/** The same in light and in dark; what does not depend on colours is checked once. */
+export async function expectAccessibleInBothThemes(page: Page): Promise<void> {
+  await expectNoViolations(page, {})
+  await page.emulateMedia({ colorScheme: 'dark' })
+  await expectNoViolations(page, { runOnly: ['color-contrast', 'link-in-text-block'] })
+  await page.emulateMedia({ colorScheme: 'light' })
+}
+
+/** Waits for what moves or fades: half way through it, colours have too little contrast. */
+const stillness = `Promise.allSettled(
+  document.getAnimations()
+    .filter((one) => Number.isFinite(one.effect?.getComputedTiming().endTime ?? Infinity))
+    .map((one) => one.finished))`
+
+async function expectNoViolations(page: Page, options: RunOptions): Promise<void> {
   if (!(await page.evaluate<boolean>('"axe" in window'))) await page.evaluate(`${axe.source}; 0`)
-  const { violations } = await page.evaluate<AxeResults>('axe.run(document, { resultTypes: ["violations"] })')
+  const all = JSON.stringify({ resultTypes: ['violations'], ...options })
+  const run = `${stillness}.then(() => axe.run(document, ${all}))`
+  const { violations } = await page.evaluate<AxeResults>(run)
   const found = violations.flatMap(({ id, help, nodes }) =>
     nodes.map(({ html, failureSummary }) => `${id}: ${help}\n${html}\n${failureSummary ?? ''}`),
   )
