@@ -280,7 +280,7 @@ function changesOfLines(
   const lasts = pages.filter(({ atEnd }) => !atEnd).map(({ next }) => parseCursor(next).revision)
   const known = all.filter(({ change }) => lasts.every((last) => revisionOf(change) <= last))
   const taken = withinBytes(known.slice(0, limit), maxBytes, ({ change }) =>
-    change.type === 'put' ? change.member.value.length : 0,
+    change.type === 'put' ? Buffer.byteLength(change.member.value) : 0,
   )
   const cursorAfter = (index: number) => {
     const positions = [...from]
@@ -309,7 +309,7 @@ function scanLines(lines: readonly Line[], range: ScanRange): ScanPage {
   const known = all.filter(({ key }) =>
     nexts.every((next) => (order === 'asc' ? compareKeys(key, next) < 0 : compareKeys(key, next) >= 0)),
   )
-  const members = withinBytes(known.slice(0, limit), maxBytes, ({ value }) => value.length)
+  const members = withinBytes(known.slice(0, limit), maxBytes, ({ value }) => Buffer.byteLength(value))
   if (members.length === all.length && nexts.length === 0) return { members, next: null, isCut: false }
   const isCut = pages.some((page) => page.isCut) || members.length < Math.min(known.length, limit)
   const last = members.at(-1)
