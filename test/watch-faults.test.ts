@@ -58,7 +58,8 @@ test('a reader that resumes after each of several kills ends up with the state o
   const dataFolder = newFolder()
   folders.push(dataFolder)
   let server = await startServer({ dataFolder })
-  const lines = Array.from({ length: 50_000 }, (_, i) => `{"key":"k${i}","value":{"n":${i}}}`)
+  const thousand = isLongRun ? 1000 : 250
+  const lines = Array.from({ length: 50 * thousand }, (_, i) => `{"key":"k${i}","value":{"n":${i}}}`)
   await jsonOf(importLines(server, 'many', lines))
   const state: Folded = new Map()
   let lastId = '0'
@@ -75,13 +76,17 @@ test('a reader that resumes after each of several kills ends up with the state o
   /** Changes members until the server is gone. */
   async function write(url: string): Promise<void> {
     for (;;) {
-      const path = `${url}/v1/many/k${chance.int(60_000)}`
+      const path = `${url}/v1/many/k${chance.int(60 * thousand)}`
       const written = chance.oneIn(3) ? fetch(path, { method: 'DELETE' }) : put(path, `"${chance.int(1e9)}"`)
       if ((await written.catch(() => null)) === null) return
     }
   }
   try {
-    for (const enough of [5000 + chance.int(10_000), 20_000 + chance.int(10_000), 45_000]) {
+    for (const enough of [
+      5 * thousand + chance.int(10 * thousand),
+      20 * thousand + chance.int(10 * thousand),
+      45 * thousand,
+    ]) {
       const writing = write(server.url)
       const watch = await openWatch(`${server.url}/v1/_changes?since=0`, { 'last-event-id': lastId }, apply)
       await watch.untilSo(() => reported >= enough)
@@ -89,13 +94,13 @@ test('a reader that resumes after each of several kills ends up with the state o
       await Promise.all([watch.ended, writing])
       server = await startServer({ dataFolder })
     }
-    expect(reported).toBeGreaterThanOrEqual(45_000)
+    expect(reported).toBeGreaterThanOrEqual(45 * thousand)
     const { revision } = await jsonOf<Stored>(put(`${server.url}/v1/many/last`, '"end"'))
     const watch = await openWatch(`${server.url}/v1/_changes`, { 'last-event-id': lastId }, apply)
     await watch.untilSo(() => lastRevision >= revision)
     watch.close()
     const store = await stateOf(server.url)
-    expect(store.size).toBeGreaterThan(40_000)
+    expect(store.size).toBeGreaterThan(40 * thousand)
     expect({ seed, state: sorted(state) }).toEqual({ seed, state: sorted(store) })
   } finally {
     await server.remove()
@@ -184,7 +189,7 @@ test('thousands come and go, and leave nothing behind', async () => {
     const many = (times: number) => Promise.all(Array.from({ length: 50 }, () => comeAndGo(times)))
     await many(10)
     const beforeMb = residentMb(server)
-    await many(isLongRun ? 60 : 30)
+    await many(isLongRun ? 60 : 15)
     for (const kind of ['member', 'collection', 'store']) {
       await until(async () => (await openWatches(server, kind)) === 0, `nobody watches a ${kind}`)
     }
@@ -194,11 +199,13 @@ test('thousands come and go, and leave nothing behind', async () => {
   })
 })
 
-test('a thousand who watch one key miss nothing of a hundred changes a second, in their order', async () => {
+const watchers = isLongRun ? 1000 : 300
+
+test(`${watchers} who watch one key miss nothing of a hundred changes a second, in their order`, async () => {
   await withServer(async (server) => {
     // Fewer than wait for a slow reader before it is sent to the store, where only the latest state is.
     const changes = isLongRun ? 250 : 60
-    const seen = Array.from({ length: 1000 }, () => ({ count: 0, last: -1, inOrder: true }))
+    const seen = Array.from({ length: watchers }, () => ({ count: 0, last: -1, inOrder: true }))
     const watches: RawWatch[] = []
     for (let from = 0; from < seen.length; from += 50) {
       const opened = seen.slice(from, from + 50).map((one) =>
@@ -213,7 +220,7 @@ test('a thousand who watch one key miss nothing of a hundred changes a second, i
       )
       watches.push(...(await Promise.all(opened)))
     }
-    expect(await openWatches(server, 'member')).toBe(1000)
+    expect(await openWatches(server, 'member')).toBe(watchers)
     for (let i = 0; i < changes; i++)
       await Promise.all([put(`${server.url}/v1/c/k`, String(i)), Bun.sleep(10)])
     await until(() => seen.every(({ last }) => last === changes - 1), 'all have notified of the last change')
