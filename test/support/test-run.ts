@@ -10,7 +10,7 @@ export async function expectToPass(
   least: number,
 ): Promise<void> {
   const child = Bun.spawn(
-    [process.execPath, '--no-env-file', 'test', '--only-failures', '--timeout=30000', ...files],
+    [process.execPath, '--no-env-file', 'test', '--only-failures', '--timeout=120000', ...files],
     {
       cwd: `${import.meta.dir}/../..`,
       env: { ...process.env, ...variables },
