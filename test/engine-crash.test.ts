@@ -38,7 +38,7 @@ test(`what was acknowledged outlives ${lives} kills`, async () => {
     rmSync(copy, { recursive: true })
   }
   console.log(`${known.batches} batches were acknowledged`)
-  expect(known.batches).toBeGreaterThan(lives)
+  expect(known.batches).toBeGreaterThan(lives / 4)
 })
 
 /** The batches that a life acknowledged: for each writer the revisions of their last writes, in order. */
@@ -59,10 +59,15 @@ async function liveAndBeKilled(dir: string, life: number, r: Random): Promise<Ac
   const kill = () => child.kill('SIGKILL')
   if (isKilledAtStart) setTimeout(kill, 20 + r.int(100))
   const lifeMs = r.int(350)
+  // On a busy machine it may take longer than that from the start to the first batch.
+  const from = r.int(3) === 0 ? 'open' : 'ok'
+  let isEnding = isKilledAtStart
   let said = ''
   for await (const part of child.stdout.pipeThrough(new TextDecoderStream())) {
-    if (said === '' && !isKilledAtStart) setTimeout(kill, lifeMs)
     said += part
+    if (isEnding || !said.includes(from)) continue
+    isEnding = true
+    setTimeout(kill, lifeMs)
   }
   expect(await child.stderr.text()).toBe('')
   await child.exited

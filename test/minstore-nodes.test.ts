@@ -121,7 +121,7 @@ describe('mirroring', () => {
     for (const node of [b, c]) await holds(node, 'one', updated.text)
     expect((await ask(a, 'DELETE /text/one')).status).toBe(200)
     for (const node of [b, c]) await holds(node, 'one', 'delete')
-  }, 30_000)
+  })
 
   test('mirror=1 stores exactly what is sent, there or not, and spreads no further, also after a restart', async () => {
     const { a, b, c } = await cluster({ a: ['*', 'b', 'c'], b: null, c: null })
@@ -161,7 +161,7 @@ describe('mirroring', () => {
     await ask(again, 'POST /text/last', { value: 'hello' })
     await until(async () => (await held(b, 'last')) !== null, 'the last write is there')
     expect(await held(b, 'r0')).toBe(updated.text)
-  }, 30_000)
+  })
 
   test('a new server that gets everything does not get what spreads no further', async () => {
     const { a, b } = await cluster({ a: null, b: null })
@@ -174,7 +174,7 @@ describe('mirroring', () => {
     await until(async () => (await held(b, 'own')) !== null, 'the new server is filled')
     await sent(node)
     expect(await held(b, 'm')).toBeNull()
-  }, 30_000)
+  })
 
   test('mirror=1 with bridge=1 is spread to the list of the receiver', async () => {
     const { a, b, c } = await cluster({ a: ['b'], b: ['c'], c: null })
@@ -187,7 +187,7 @@ describe('mirroring', () => {
     expect(await held(c, 'm')).toBeNull()
     expect((await ask(a, 'DELETE /text/m?mirror=1&bridge=1')).status).toBe(200)
     await holds(b, 'm', 'delete')
-  }, 30_000)
+  })
 })
 
 test('a follower, which is a copy of its leader, has what spreads no further too, and leaves it to the leader to write', async () => {
@@ -209,7 +209,7 @@ test('a follower, which is a copy of its leader, has what spreads no further too
   expect((await ask(follower, 'DELETE /text/m?mirror=1')).status).toBe(200)
   await holds(follower, 'm', 'delete')
   expect(await held(a, 'm')).toBe('delete')
-}, 30_000)
+})
 
 describe('bridging', () => {
   test('the servers of an emitter with * pass on to their own lists, which need none, also after a restart', async () => {
@@ -238,7 +238,7 @@ describe('bridging', () => {
     await holds(c, 'k', updated.text)
     expect((await ask(a, 'DELETE /text/k')).status).toBe(200)
     await holds(c, 'k', 'delete')
-  }, 30_000)
+  })
 
   test('an emitter that has no * any more is not passed on', async () => {
     const { a, b, c } = await cluster({ a: ['*', 'b'], b: ['c'], c: null })
@@ -253,7 +253,7 @@ describe('bridging', () => {
     await ask(b, 'POST /text/own', { value: 'z' })
     await until(async () => (await held(c, 'own')) !== null, 'what b writes is there')
     expect(await held(c, 'k')).toBe(created.text)
-  }, 30_000)
+  })
 
   test('a ring of emitters with * settles', async () => {
     const ring = await cluster({ a: ['*', 'b'], b: ['*', 'c'], c: ['*', 'a'] })
@@ -267,7 +267,7 @@ describe('bridging', () => {
     const before = await counts()
     await Bun.sleep(200)
     expect(await counts()).toEqual(before)
-  }, 30_000)
+  })
 })
 
 describe('looking in the other nodes', () => {
@@ -292,7 +292,7 @@ describe('looking in the other nodes', () => {
     for (const node of [a, b, c]) {
       await until(async () => (await ask(node, 'GET /text/m')).status === 404, 'it is gone everywhere')
     }
-  }, 30_000)
+  })
 })
 
 describe('caching', () => {
@@ -331,7 +331,7 @@ describe('caching', () => {
     expect((await ask(a, 'PUT /text/k?cache=1', { value: 'x' })).status).toBe(503)
     expect((await ask(a, 'GET /text/k?cache=1')).status).toBe(503)
     expect(await a.kvist.collections().next()).toMatchObject({ done: true })
-  }, 30_000)
+  })
 
   test('all servers of the list have what the first one made of a write', async () => {
     const { a, b, c } = await cluster({ a: ['b', 'c'], b: null, c: null })
@@ -345,7 +345,7 @@ describe('caching', () => {
     expect(later.status).toBe(200)
     expect(await held(b, 'k')).toBe(later.text)
     expect(a.output()).toContain('did not take a record')
-  }, 30_000)
+  })
 
   test('servers that list each other, and themselves, do not pass a request around', async () => {
     const { a, b, c } = await cluster({ a: ['a', 'b', 'c'], b: ['a', 'b', 'c'], c: ['a', 'b', 'c'] })
@@ -359,7 +359,7 @@ describe('caching', () => {
     expect((await ask(b, 'DELETE /text/k?cache=1')).status).toBe(200)
     await holds(a, 'k', 'delete')
     await until(async () => (await ask(b, 'GET /text/k?cache=1')).status === 404, 'nobody has it any more')
-  }, 30_000)
+  })
 
   test('a record that changes here, by a mirror, is dropped', async () => {
     const { a, b } = await cluster({ a: ['b'], b: ['a'] })
@@ -368,7 +368,7 @@ describe('caching', () => {
     const updated = await ask(b, 'PUT /text/k', { value: 'two' })
     await holds(a, 'k', updated.text)
     expect((await ask(a, 'GET /text/k?cache=1')).text).toBe(updated.text)
-  }, 30_000)
+  })
 
   test('without servers the flag has no meaning', async () => {
     const { a } = await cluster({ a: null })
@@ -413,7 +413,7 @@ describe('caching', () => {
     expect(await send('POST', 'b/k', 'root')).toBe(200)
     expect(await send('GET', 'b/k', reader.token)).toBe(403)
     expect(await b.stop()).toBe(0)
-  }, 30_000)
+  })
 })
 
 describe('clients that speak as minstore did', () => {
@@ -445,7 +445,7 @@ describe('clients that speak as minstore did', () => {
     expect((await sendBytes(a, 'DELETE /text/a1?mirror=1', 'uid=a1')).status).toBe(200)
     expect((await sendBytes(a, 'DELETE /text/a2?mirror=1&bridge=1', 'uid=a2')).status).toBe(200)
     await holds(b, 'a2', 'delete')
-  }, 30_000)
+  })
 
   test('a client creates, reads, updates and deletes', async () => {
     const { a } = await cluster({ a: null })
@@ -460,5 +460,5 @@ describe('clients that speak as minstore did', () => {
     expect((await sendBytes(a, 'PUT /text/yyy', 'uid=yyy&value=hello')).status).toBe(404)
     expect((await sendBytes(a, 'DELETE /text/xxx', 'uid=xxx&value=xxx')).status).toBe(200)
     expect((await sendBytes(a, 'GET /text/xxx')).status).toBe(404)
-  }, 30_000)
+  })
 })

@@ -129,5 +129,4 @@ test.each(['ring', 'mesh', 'chain'] as const)(
     )
     expect(missed).toEqual([])
   },
-  60_000,
 )

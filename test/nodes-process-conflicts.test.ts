@@ -25,4 +25,4 @@ test('a version that was lost is listed after the server was killed right after 
   } finally {
     rmSync(dataFolder, { recursive: true, force: true })
   }
-}, 30_000)
+})

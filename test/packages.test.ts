@@ -73,7 +73,7 @@ beforeAll(async () => {
   const flags = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund']
   await outputOf(['npm', 'install', ...flags], { cwd: appFolder })
   server = await startServer({ command: [join(appFolder, 'node_modules/.bin/kvist'), 'serve'] })
-}, 120_000)
+})
 afterAll(async () => {
   await server?.stop()
   await server?.remove()

@@ -58,4 +58,4 @@ test('an import into a server with 128 MB of memory ends well', async () => {
     await server.remove()
     if (group !== null) rmdirSync(group)
   }
-}, 60_000)
+})

@@ -350,5 +350,4 @@ needing('chromium').test(
       await server.remove()
     }
   },
-  60_000,
 )

@@ -4,6 +4,7 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
+import { isLongRun } from '../../../../test/support/long-run.ts'
 import type { MemberRef } from '../../../core/engine.ts'
 import type { Member, Value } from '../../../core/member.ts'
 import { memberParams, putMemberSql } from '../table/member-row.ts'
@@ -357,7 +358,7 @@ describe('members read from the pages', () => {
     const good = fill(rows)
     const root = readStart(good).roots
     const size = statSync(good).size
-    for (let round = 0; round < 60; round++) {
+    for (let round = 0; round < (isLongRun ? 60 : 18); round++) {
       const path = join(dir, 'damaged.db')
       copyFileSync(good, path)
       const bytes = readFileSync(path)

@@ -12,6 +12,7 @@ import {
   valuesOf,
   write,
 } from '../../../../test/support/engine-writes.ts'
+import { isLongRun } from '../../../../test/support/long-run.ts'
 import { type Random, random, seedOfRun } from '../../../../test/support/random.ts'
 import type { Engine } from '../../../core/engine.ts'
 import { KvistError } from '../../../core/errors.ts'
@@ -174,7 +175,7 @@ describe('damage', () => {
     const r = random(seedOfRun())
     const truth = await wholeStore()
     const seen = { refusedStarts: 0, refusedReads: 0, harmless: 0 }
-    for (let round = 0; round < Number(process.env.KVIST_FLIPS ?? 150); round++) {
+    for (let round = 0; round < Number(process.env.KVIST_FLIPS ?? (isLongRun ? 150 : 50)); round++) {
       const dir = copyOf(truth.dir)
       const flips = flipBits(join(dir, 'kvist.db'), r)
       let engine: Engine
@@ -290,7 +291,7 @@ describe('damage', () => {
     const r = random(seedOfRun())
     const truth = await wholeStore()
     const seen = { refusedReads: 0, harmless: 0 }
-    for (let round = 0; round < Number(process.env.KVIST_FLIPS ?? 100); round++) {
+    for (let round = 0; round < Number(process.env.KVIST_FLIPS ?? (isLongRun ? 100 : 35)); round++) {
       const dir = copyOf(truth.dir)
       const path = join(dir, 'kvist.db')
       let what = ''

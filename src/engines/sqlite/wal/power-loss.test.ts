@@ -10,6 +10,7 @@ import {
   withEngine,
 } from '../../../../test/support/engine.ts'
 import { feedOf, put, valuesOf, write } from '../../../../test/support/engine-writes.ts'
+import { isLongRun } from '../../../../test/support/long-run.ts'
 import { type Random, random, seedOfRun } from '../../../../test/support/random.ts'
 import { together } from '../../../../test/support/together.ts'
 import type { Durability, Engine } from '../../../core/engine.ts'
@@ -199,7 +200,7 @@ for (const [name, kinds] of [
     await withEngine(
       dir,
       async (engine) => {
-        for (let round = 0; round < 5; round++) {
+        for (let round = 0; round < (isLongRun ? 5 : 3); round++) {
           // The tables stand still while the folder is looked at, and catch up between.
           await until(() => logFiles(dir).length <= 1, 'the tables are up to date')
           const held = holdTables(dir)
