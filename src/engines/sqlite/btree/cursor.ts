@@ -24,6 +24,7 @@ import type { TreeCheck } from './tree-check.ts'
 export class PageCursor {
   /** The window of the current page, and the offsets of the page's beginning and end in it. */
   bytes: Buffer
+  view: DataView
   base = 0
   end = 0
 
@@ -40,10 +41,12 @@ export class PageCursor {
     this.indexes = tree.indexes
     this.searchKeys = searchKeys
     this.bytes = searchKeys.bytes
+    this.view = searchKeys.view
   }
 
   moveTo(page: number): void {
     this.bytes = this.tree.windowOf(page)
+    this.view = this.tree.viewOf(page)
     this.base = baseOf(page)
     this.end = this.base + pageBytes
   }
@@ -78,12 +81,15 @@ export class PageCursor {
 
   /** Whether a row of the current page has the search key. */
   matches(row: number): boolean {
-    const { bytes } = this
-    const { bytes: searchBytes, from, nameBytes, length } = this.searchKeys
+    const { bytes, view } = this
+    const { view: searchView, from, nameBytes, length } = this.searchKeys
     if (textBytes(bytes, row + 1) !== nameBytes || textsBytes(bytes, row) !== length) return false
     const text = row + bytes[row]!
     // From the end, because neighbouring keys differ there.
-    for (let i = length - 1; i >= 0; i--) if (bytes[text + i] !== searchBytes[from + i]) return false
+    let i = length - 4
+    for (; i >= 0; i -= 4)
+      if (view.getInt32(text + i, true) !== searchView.getInt32(from + i, true)) return false
+    for (i += 3; i >= 0; i--) if (bytes[text + i] !== searchView.getUint8(from + i)) return false
     return true
   }
 

@@ -112,7 +112,7 @@ export function numberAt(bytes: Buffer, at: number, type: number): number | null
  * Types of no bytes are not read.
  */
 export function readHalves(
-  bytes: Buffer,
+  view: DataView,
   at: number,
   type: number,
   halves: Int32Array,
@@ -124,14 +124,16 @@ export function readHalves(
     halves[index + 1] = 0
     return true
   }
-  const first = (bytes[at]! << 24) >> 24
   if (type > 4) {
-    halves[index] = number32(bytes, at + (type === 5 ? 2 : 4)) | 0
-    halves[index + 1] = type === 5 ? (first << 8) | bytes[at + 1]! : number32(bytes, at) | 0
+    halves[index] = view.getInt32(at + (type === 5 ? 2 : 4))
+    halves[index + 1] = type === 5 ? view.getInt16(at) : view.getInt32(at)
     return true
   }
-  let low = first
-  for (let i = 1; i < type; i++) low = (low << 8) | bytes[at + i]!
+  let low = 0
+  if (type === 4) low = view.getInt32(at)
+  else if (type === 1) low = view.getInt8(at)
+  else if (type === 2) low = view.getInt16(at)
+  else low = (view.getInt16(at) << 8) | view.getUint8(at + 2)
   halves[index] = low
   halves[index + 1] = low >> 31
   return true

@@ -74,23 +74,29 @@ export class PageIndexes {
   /** The child page in which the search for the selected key continues; 0 when the page itself must be searched. */
   childOf(at: number, searchKeys: SearchKeys): number {
     const { bytes, words } = this
-    const { bytes: searchBytes, from } = searchKeys
+    const { bytes: searchBytes, words: searchWords, view, from } = searchKeys
     const same = bytes[at + 2]!
     if (bytes[at + 3] !== searchKeys.nameBytes || same > searchKeys.length) return 0
     const count = this.halves[at / 2]!
     const next = wordsOf(at, same)
-    for (let i = 0; i < same; i++) {
+    let alike = 0
+    while (
+      alike + 4 <= same &&
+      (words[(at >>> 2) + 1 + (alike >>> 2)]! | 0) === searchWords[(from + alike) >>> 2]
+    )
+      alike += 4
+    for (let i = alike; i < same; i++) {
       const order = bytes[at + 4 + i]! - searchBytes[from + i]!
       // The search key is before all rows, or behind all.
       if (order !== 0) return words[next + (order > 0 ? 2 : 3) * count]!
     }
-    const word = number32(searchBytes, from + same)
+    const word = view.getUint32(from + same)
     let low = 0
     let high = count
     while (low < high) {
       const middle = (low + high) >>> 1
       let order = words[next + middle]! - word
-      if (order === 0) order = words[next + count + middle]! - number32(searchBytes, from + same + 4)
+      if (order === 0) order = words[next + count + middle]! - view.getUint32(from + same + 4)
       if (order === 0) return 0
       if (order < 0) low = middle + 1
       else high = middle

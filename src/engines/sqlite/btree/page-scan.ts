@@ -57,6 +57,7 @@ export class PageScan implements VisitCursor {
   private readonly levels: Level[] = []
   /** The window and the offset of the page on top of `levels`. */
   private bytes: Buffer
+  private view: DataView
   private base = 0
   /** Null where few texts are decoded, because the rows are visited. */
   private readonly text: PageText | null
@@ -82,6 +83,7 @@ export class PageScan implements VisitCursor {
     this.isAscending = order === 'asc'
     this.name = Buffer.from(collection)
     this.bytes = this.name
+    this.view = tree.viewOf(tree.root)
     this.text = forVisits ? null : new PageText()
     const [start, end] = this.isAscending ? [from ?? '', to] : [to, from]
     this.end = end === null ? null : Buffer.from(end)
@@ -99,7 +101,7 @@ export class PageScan implements VisitCursor {
     }
     const row = this.nextRow()
     if (row < 0 || !this.isInRange(row)) return false
-    if (!rows.load(this.bytes, row, this.base + pageBytes)) return this.stop()
+    if (!rows.load(this.bytes, this.view, row, this.base + pageBytes)) return this.stop()
     rows.verify(this.collection, this.text)
     this.isAtRow = true
     return true
@@ -200,6 +202,7 @@ export class PageScan implements VisitCursor {
 
   private moveTo(page: number): void {
     this.bytes = this.tree.windowOf(page)
+    this.view = this.tree.viewOf(page)
     this.base = baseOf(page)
     this.text?.moveTo(this.bytes, this.base)
   }

@@ -175,7 +175,7 @@ function rowLoader(cursor: PageCursor, searchKeys: SearchKeys, prefetcher: Prefe
     /** Loads the row and returns its offset, or `absent`, or `unsupported`. */
     load(collection: string, key: string, slot: number): number {
       const row = seek(collection, key, slot)
-      return row < 0 || rows.load(cursor.bytes, row, cursor.end) ? row : unsupported
+      return row < 0 || rows.load(cursor.bytes, cursor.view, row, cursor.end) ? row : unsupported
     },
     /** As `load`; false where there is no such row, or SQLite must read it. */
     loadRef(ref: MemberRef, slot: number): boolean {
@@ -183,7 +183,7 @@ function rowLoader(cursor: PageCursor, searchKeys: SearchKeys, prefetcher: Prefe
       if (prefetched === absentRow) return false
       if (prefetched === unknownRow) searchKeys.setRef(0, ref)
       const row = seekSlot(prefetched === unknownRow ? 0 : slot, prefetched)
-      return row >= 0 && rows.load(cursor.bytes, row, cursor.end)
+      return row >= 0 && rows.load(cursor.bytes, cursor.view, row, cursor.end)
     },
   }
 }

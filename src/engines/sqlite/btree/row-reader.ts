@@ -53,12 +53,12 @@ export class RowReader implements StoredJson {
     this.readLargeValue = readLargeValue
   }
 
-  /** Reads a row whose page ends at `end`; false for one that SQLite must read. */
-  load(bytes: Buffer, row: number, end: number): boolean {
+  /** Reads a row in bytes, of which `view` is a view, and whose page ends at `end`; false for one that SQLite must read. */
+  load(bytes: Buffer, view: DataView, row: number, end: number): boolean {
     this.bytes = bytes
     this.pageText = null
     const headEnd = row + bytes[row]!
-    return headEnd <= end && this.readNumbers(this.readTexts(row + 1, headEnd), headEnd, row, end)
+    return headEnd <= end && this.readNumbers(view, this.readTexts(row + 1, headEnd), headEnd, row, end)
   }
 
   /** Verifies and visits the row that was loaded; returns the size of its value, or `notVisited` where it is no `StoredJson`. */
@@ -192,7 +192,7 @@ export class RowReader implements StoredJson {
   }
 
   /** Reads the numbers; false for a row that is not in kvist's format, or has overflow pages. */
-  private readNumbers(typesAt: number, headEnd: number, row: number, end: number): boolean {
+  private readNumbers(view: DataView, typesAt: number, headEnd: number, row: number, end: number): boolean {
     const { bytes, halves } = this
     if (this.valueType < 12 || typesAt + memberNumbers + 1 !== headEnd) return false
     let column = this.valueEnd
@@ -202,7 +202,7 @@ export class RowReader implements StoredJson {
       const next = column + integerBytes[type]!
       // Reading past the end of a mapped file ends the process.
       if (next > end) return false
-      if (!readHalves(bytes, column, type, halves, i)) {
+      if (!readHalves(view, column, type, halves, i)) {
         if (type !== 0 || (i !== expiresAt && i !== largeAt)) return false
         // As `memberChecksum` folds NULL.
         halves[i] = -1

@@ -17,7 +17,10 @@ const paddingBytes = 8
  * not prefetched, slots 1 to `maxPrefetched` are for prefetched members. One slot is selected at a time.
  */
 export class SearchKeys {
-  readonly bytes = Buffer.alloc(ownSlotBytes + maxPrefetched * slotBytes)
+  readonly bytes = Buffer.from(new ArrayBuffer(ownSlotBytes + maxPrefetched * slotBytes))
+  /** The same bytes. Slots begin at whole words. */
+  readonly words = new Int32Array(this.bytes.buffer)
+  readonly view = new DataView(this.bytes.buffer)
   /** Of the selected search key: its offset in `bytes`, the length of the name, and that of name and key together. */
   from = 0
   nameBytes = 0
