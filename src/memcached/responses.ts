@@ -27,6 +27,9 @@ const shortText = 32
 /** Bytes of `VALUE`, flags, length, cas unique, the spaces between and both line ends. */
 const valueLineBytes = 64
 
+const valueWord = Buffer.from('VALUE ')
+const space = 0x20
+const zero = 0x30
 const noPiece = Buffer.alloc(0)
 
 export class Responses {
@@ -87,19 +90,24 @@ export class Responses {
   ): void {
     this.reserve(valueLineBytes + (keyEnd - keyAt) + (valueEnd - valueAt))
     this.storedAt = this.end
-    this.text('VALUE ')
-    this.copy(bytes, keyAt, keyEnd)
-    this.text(' ')
-    this.number(flags)
-    this.text(' ')
-    this.number(valueEnd - valueAt)
-    if (casUnique !== null) {
-      this.text(' ')
-      this.number(casUnique)
-    }
+    const { piece } = this
+    let at = this.end
+    for (let i = 0; i < valueWord.length; i++) piece[at++] = valueWord[i]!
+    for (let i = keyAt; i < keyEnd; i++) piece[at++] = bytes[i]!
+    this.end = at
+    this.spaced(flags)
+    this.spaced(valueEnd - valueAt)
+    if (casUnique !== null) this.spaced(casUnique)
     this.endLine()
     this.copy(bytes, valueAt, valueEnd)
     this.endLine()
+  }
+
+  /** Writes a space and a number. */
+  private spaced(number: number): void {
+    this.piece[this.end++] = space
+    if (number > 9) this.number(number)
+    else this.piece[this.end++] = zero + number
   }
 
   undo(): void {

@@ -1,6 +1,6 @@
 import { EncodedRef } from '../../core/encoded-ref.ts'
 import type { MemberRef, ScanPage, ScanRange } from '../../core/engine.ts'
-import { compareKeys, keyAfter } from '../../core/keys.ts'
+import { compareKeys, keyAfter, sortKey } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import {
   isVersion,
@@ -256,18 +256,24 @@ export function prefetch(overlay: Overlay, refs: readonly MemberRef[]): Prefetch
   const inPages: MemberRef[] = []
   let collection: string | null = null
   let isInTables = false
+  let last: string | undefined
   for (let i = 0; i < refs.length; i++) {
     const ref = refs[i]!
     if (ref.collection !== collection) {
       collection = ref.collection
       isInTables = overlay.inTables.has(collection)
+      last = overlay.lastInTables.get(collection)
     }
-    const isSought =
-      isInTables && records[i] === null && (ref instanceof EncodedRef || mayBeInTables(overlay, ref))
+    const isSought = isInTables && records[i] === null && isUpTo(last, ref)
     slots[i] = isSought ? inPages.push(ref) : 0
   }
   pages.prefetch(inPages)
   return { records, slots }
+}
+
+/** Whether the last key that a collection may have is at or past a member's, or not known. Keys as bytes are not compared. */
+function isUpTo(last: string | undefined, ref: MemberRef): boolean {
+  return last === undefined || ref instanceof EncodedRef || sortKey(ref.key) <= last
 }
 
 export function readTombstone(overlay: Overlay, collection: string, key: string): Tombstone | null {

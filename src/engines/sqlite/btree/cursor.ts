@@ -93,7 +93,8 @@ export class PageCursor {
     return true
   }
 
-  private seekInLeaf(index: number): number {
+  /** Searches the current page, a leaf that has this index. */
+  seekInLeaf(index: number): number {
     const { indexes } = this
     const hash = this.searchKeys.hash()
     for (let i = indexes.candidate(index, hash, 0); i !== -1; i = indexes.candidate(index, hash, i + 1)) {

@@ -157,7 +157,7 @@ function rowLoader(cursor: PageCursor, searchKeys: SearchKeys, prefetcher: Prefe
     searchKeys.select(slot)
     if (row !== unknownRow) {
       cursor.moveTo(prefetcher.pageOf(slot))
-      if (cursor.matches(row)) return row
+      return cursor.matches(row) ? row : cursor.seekInLeaf(prefetcher.leafOf(slot))
     }
     return cursor.seek()
   }

@@ -39,6 +39,11 @@ export class Prefetcher {
     return this.pages[slot]!
   }
 
+  /** The index of the leaf in which `rowOf` is. */
+  leafOf(slot: number): number {
+    return this.indexOf[slot]!
+  }
+
   rowOf(slot: number): number {
     return slot > this.count ? unknownRow : this.rows[slot]!
   }
