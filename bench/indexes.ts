@@ -1,26 +1,38 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { type Database, openDatabase, wholeCollection } from '../src/core/database.ts'
 import { parseFindOrder, parseWhere } from '../src/core/find/expressions.ts'
 import { parseIndexes } from '../src/core/indexes/definition.ts'
 import { everything } from '../src/core/list.ts'
 import { noSettings } from '../src/core/settings.ts'
 import { openSqlite } from '../src/engines/sqlite/engine.ts'
+import { cityOf, countryOf } from './cities.ts'
+import { measureBuilds } from './index-builds.ts'
+import { keyOf } from './members.ts'
+import { killAll } from './process.ts'
+import { median } from './statistics.ts'
 
 /**
- * What indexes cost, in process, on the SQLite engine: puts into collections without indexes, with one and with three; an index
- * built over many members while clients write; a page by an index beside a page by key. Processor time counts, since the machine may
- * be busy with other work.
+ * What indexes cost, on the SQLite engine, in parts: `puts` into collections without indexes, with one and with three; `elsewhere`, into
+ * a collection without while another one has an index; `builds` over HTTP beside writers (index-builds.ts); `pages` by an index
+ * beside those by key. All but the builds are in process. Processor time counts, since the machine may be busy with other work.
  *
- *     npm run bench:indexes -- --members 1000000
+ *     npm run bench:indexes -- --members 1000000 --only puts,builds
  */
 
-const flag = process.argv.indexOf('--members')
-const members = flag === -1 ? 1_000_000 : Number(process.argv[flag + 1])
+const { values: flags } = parseArgs({
+  options: {
+    members: { type: 'string', default: '1000000' },
+    only: { type: 'string', default: 'puts,elsewhere,builds,pages' },
+  },
+})
+const members = Number(flags.members)
 const clients = 64
 const putsOfRound = 20_000
-const rounds = 5
+/** Beside the first one, in which code is compiled. */
+const rounds = 6
 
 function open(dir: string): Promise<Database> {
   return openDatabase({
@@ -33,17 +45,9 @@ function open(dir: string): Promise<Database> {
   })
 }
 
-const countries = ['AT', 'CH', 'DE', 'DK', 'FI', 'NO', 'SE']
-
-function textOf(i: number): string {
-  const country = countries[(i * 7919) % countries.length]
-  return `{"name":"city ${i}","country":"${country}","population":${(i * 104_729) % 10_000_000},"lat":${i % 90}.5,"lon":${i % 180}.25}`
-}
-
 const contentOf = (i: number) => ({
-  ...{ value: textOf(i), contentType: 'application/json', flags: 0, expiresAtMs: null },
+  ...{ value: cityOf(i), contentType: 'application/json', flags: 0, expiresAtMs: null },
 })
-const keyOf = (i: number) => `city-${String(i).padStart(8, '0')}`
 
 const byCountry = { name: 'by_country', on: ['@.country', '@.population'] }
 const byName = { name: 'by_name', on: ['@.name'] }
@@ -68,54 +72,93 @@ async function spending(work: () => Promise<number>): Promise<Spent> {
   return { count, wallMs: performance.now() - startMs, cpuMs: (user + system) / 1000 }
 }
 
-async function putMany(db: Database, collection: string, from: number, count: number): Promise<number> {
-  let next = from
+type Put = (i: number) => Promise<unknown>
+
+/** Puts as many clients do, and waits until the flusher is done too: what it does is part of the cost. */
+async function putting(put: Put): Promise<Spent> {
+  let next = 0
   async function client(): Promise<void> {
-    while (next < from + count) {
-      const i = next++
-      await db.put(collection, keyOf(i), contentOf(i))
-    }
+    while (next < putsOfRound) await put(next++)
   }
-  await Promise.all(Array.from({ length: clients }, client))
-  return count
+  const cpu = process.cpuUsage()
+  const { wallMs } = await spending(async () => {
+    await Promise.all(Array.from({ length: clients }, client))
+    return putsOfRound
+  })
+  await untilIdle()
+  const { user, system } = process.cpuUsage(cpu)
+  return { count: putsOfRound, wallMs, cpuMs: (user + system) / 1000 }
 }
 
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
+async function untilIdle(): Promise<void> {
+  // The log is flushed a second after the last commit.
+  await Bun.sleep(1200)
+  for (let idle = 0; idle < 4; ) {
+    const cpu = process.cpuUsage()
+    await Bun.sleep(50)
+    const { user, system } = process.cpuUsage(cpu)
+    idle = user + system < 2500 ? idle + 1 : 0
+  }
 }
 
 const perMember = ({ count, cpuMs }: Spent) => (cpuMs * 1000) / count
 const rate = ({ count, wallMs }: Spent) => (count * 1000) / wallMs
 
-async function puts(db: Database): Promise<void> {
-  const spent = new Map<string, Spent[]>(kinds.map(([name]) => [name, []]))
-  for (const [name, on] of kinds) await db.setSettings(name, { ...noSettings, indexes: parseIndexes(on) })
-  for (let round = 0; round < rounds; round++) {
-    for (const [name] of kinds) {
-      spent.get(name)!.push(await spending(() => putMany(db, name, round * putsOfRound, putsOfRound)))
+type Kind = readonly [name: string, prepare: (round: number) => Promise<Put>]
+
+/** Does all kinds in each round, another one first each time, and prints the medians beside those of the first kind. */
+async function compare(title: string, compared: readonly Kind[]): Promise<void> {
+  const spent = compared.map((): Spent[] => [])
+  for (let round = 0; round <= rounds; round++) {
+    for (let i = 0; i < compared.length; i++) {
+      const kind = (i + round) % compared.length
+      const result = await putting(await compared[kind]![1](round))
+      if (round > 0) spent[kind]!.push(result)
     }
   }
-  // The same keys again, with other values: the former entries go.
-  for (const [name] of kinds) {
-    const changed = await spending(async () => {
-      for (let i = 0; i < putsOfRound; i += clients) {
-        const some = Array.from({ length: clients }, (_, n) => i + n)
-        await Promise.all(some.map((one) => db.put(name, keyOf(one), contentOf(one + 1))))
-      }
-      return putsOfRound
-    })
+  const plain = { cpu: median(spent[0]!.map(perMember)), rate: median(spent[0]!.map(rate)) }
+  for (const [i, [name]] of compared.entries()) {
+    const own = { cpu: median(spent[i]!.map(perMember)), rate: median(spent[i]!.map(rate)) }
     console.log(
-      `put over another value, ${name} indexed: ${perMember(changed).toFixed(1)} µs of processor time`,
+      `${title}, ${name}: ${own.cpu.toFixed(1)} µs of processor time, ${(plain.cpu / own.cpu).toFixed(3)}; ` +
+        `${Math.round(own.rate)} a second, ${(own.rate / plain.rate).toFixed(2)}`,
     )
   }
-  const plain = median(spent.get('none')!.map(rate))
-  for (const [name, all] of spent) {
-    const median_ = median(all.map(rate))
-    const cpu = median(all.map(perMember))
-    console.log(
-      `put, ${name} indexed: ${Math.round(median_)} a second, ${(median_ / plain).toFixed(2)} of none; ${cpu.toFixed(1)} µs of processor time`,
-    )
+}
+
+async function puts(db: Database): Promise<void> {
+  for (const [name, on] of kinds) await db.setSettings(name, { ...noSettings, indexes: parseIndexes(on) })
+  const into = (name: string, city: (i: number) => number) => async (round: number) => (i: number) => {
+    const n = round * putsOfRound + i
+    return db.put(name, keyOf(n), contentOf(city(n)))
   }
+  const all = (city: (i: number) => number) => kinds.map(([name]) => [name, into(name, city)] as const)
+  await compare(
+    'a new member',
+    all((n) => n),
+  )
+  await compare(
+    'over another value',
+    all((n) => n + 1),
+  )
+  await compare(
+    'over the same value',
+    all((n) => n + 1),
+  )
+}
+
+/** Puts into a collection without indexes while another one has one. The figures of the first two kinds differ by chance alone. */
+async function elsewhere(db: Database): Promise<void> {
+  const having = (indexes: readonly object[]) => async () => {
+    await db.setSettings('other', { ...noSettings, indexes: parseIndexes(indexes) })
+    await untilIdle()
+    return (i: number) => db.put('plain', keyOf(i), contentOf(i))
+  }
+  await compare('a put elsewhere', [
+    ['no index', having([])],
+    ['no index again', having([])],
+    ['an index in another collection', having([byCountry])],
+  ])
 }
 
 async function fill(db: Database): Promise<void> {
@@ -126,52 +169,8 @@ async function fill(db: Database): Promise<void> {
       part.map((i) => ({ key: keyOf(i), ...contentOf(i) })),
     )
   }
-}
-
-/** Lets clients write until `work` has ended, and returns what they wrote. */
-async function writingDuring(db: Database, work: () => Promise<void>): Promise<Spent> {
-  let hasEnded = false
-  let written = 0
-  async function client(at: number): Promise<void> {
-    for (let i = at; !hasEnded; i = (i + 7919) % members) {
-      await db.put('cities', keyOf(i), contentOf(i + written))
-      written++
-    }
-  }
-  return spending(async () => {
-    const running = Array.from({ length: clients }, (_, i) => client(i))
-    await work()
-    hasEnded = true
-    await Promise.all(running)
-    return written
-  })
-}
-
-async function build(db: Database): Promise<void> {
-  await fill(db)
-  const before = await writingDuring(db, () => Bun.sleep(5000))
-  const during = await writingDuring(db, async () => {
-    await db.setSettings('cities', { ...noSettings, indexes: parseIndexes([byCountry]) })
-    while (db.indexesOf('cities')[0]!.state !== 'ready') await Bun.sleep(20)
-  })
-  const after = await writingDuring(db, () => Bun.sleep(5000))
-  const [without, meanwhile, indexed] = [before, during, after].map(rate)
-  console.log(
-    `an index over ${members} members is built in ${(during.wallMs / 1000).toFixed(1)} s, while ${clients} clients write ` +
-      `${Math.round(meanwhile!)} a second: ${(meanwhile! / indexed!).toFixed(2)} of their rate once it is built, ` +
-      `${(meanwhile! / without!).toFixed(2)} of that without the index`,
-  )
-}
-
-async function buildAlone(db: Database): Promise<void> {
-  const spent = await spending(async () => {
-    await db.setSettings('cities', { ...noSettings, indexes: parseIndexes([byCountry, byName]) })
-    while (db.indexesOf('cities').some(({ state }) => state !== 'ready')) await Bun.sleep(20)
-    return members
-  })
-  console.log(
-    `an index over ${members} members is built in ${(spent.wallMs / 1000).toFixed(1)} s while nobody writes`,
-  )
+  await db.setSettings('cities', { ...noSettings, indexes: parseIndexes([byCountry]) })
+  while (db.indexesOf('cities')[0]!.state !== 'ready') await Bun.sleep(20)
 }
 
 async function pages(db: Database): Promise<void> {
@@ -179,6 +178,7 @@ async function pages(db: Database): Promise<void> {
     ...{ ...everything, order: parseFindOrder('@.population'), limit: 100, cursor: null },
     ...{ keysOnly: false, fields: null, count: false },
   }
+  await fill(db)
   const byKey: Spent[] = []
   const byIndex: Spent[] = []
   const times = 2000
@@ -194,7 +194,7 @@ async function pages(db: Database): Promise<void> {
       await spending(async () => {
         for (let i = 0; i < times; i++) {
           const where = parseWhere(
-            `@.country == "${countries[i % 7]}" && @.population >= ${(i * 7919) % 9_000_000}`,
+            `@.country == "${countryOf(i)}" && @.population >= ${(i * 7919) % 9_000_000}`,
           )
           await db.find('cities', { ...query, where })
         }
@@ -209,13 +209,20 @@ async function pages(db: Database): Promise<void> {
 }
 
 const dir = mkdtempSync(join(tmpdir(), 'kvist-bench-indexes-'))
-const db = await open(dir)
+const parts: Readonly<Record<string, (db: Database) => Promise<void>>> = {
+  elsewhere,
+  puts,
+  builds: () => measureBuilds(dir, members),
+  pages,
+}
 try {
-  await puts(db)
-  await build(db)
-  await pages(db)
-  await buildAlone(db)
+  for (const [name, measure] of Object.entries(parts)) {
+    if (!flags.only.split(',').includes(name)) continue
+    const db = await open(join(dir, name))
+    await measure(db)
+    await db.close()
+  }
 } finally {
-  await db.close()
+  await killAll()
   rmSync(dir, { recursive: true, force: true })
 }

@@ -22,8 +22,8 @@ export interface AddOptions {
   readonly now: () => number
 }
 
-/** Entries of one commit. */
-const entriesAtOnce = 32
+/** Entries of one commit, which is split where a member has changed: clients write a few hundred while a page is on its way. */
+const entriesAtOnce = 128
 /** The members with the same values that are named. */
 const maxNamedDuplicates = 10
 
@@ -60,9 +60,10 @@ export function entryAdder(options: AddOptions, index: Index): EntryAdder {
   }
 
   async function addPart(members: readonly Member[]): Promise<void> {
-    if (await commitEntries(members)) return
+    if ((await commitEntries(members)) || members.length === 1) return
     // One of them has changed, or they are on several lines.
-    await Promise.all(members.map((one) => commitEntries([one])))
+    const half = members.length >> 1
+    await Promise.all([addPart(members.slice(0, half)), addPart(members.slice(half))])
   }
 
   /** Adds the entry of a member, which is unique if no other has it. Returns false where that, or the member, has changed. */

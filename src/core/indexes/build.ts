@@ -62,15 +62,17 @@ export interface IndexBuilderOptions extends DropOptions {
 
 const dropped: IndexEvent = { type: 'dropped', collection: null, name: null, examined: 0, failure: null }
 
-const pageMembers = 256
+/** Of a page: to read them and compute their entries holds the thread for 2 ms. */
+const pageMembers = 512
 /** Progress is stored this often. */
 const saveEveryMs = 500
-/** While clients write, a page begins this often: 18,000 members a second, a million in less than a minute. */
-const pageEveryMs = 14
-/** While they do, the build rests at least this part of the time that it takes for a page. */
-const leastRest = 0.5
-/** A page takes no longer, and if it does the build rests no longer. */
-const maxWorkMs = 500
+/**
+ * While clients write, the build rests so many times as long as a page has held the thread before its commit. The commit takes it about as
+ * long again, so the build has a fifth of the thread, and does a million members in 40 s where that is not shared with other programs.
+ */
+const restFactor = 9
+/** A page holds the thread no longer; if it seems to, the clock was set. */
+const maxHeldMs = 500
 /** After an error, such as a full disk. */
 const retryMs = 5000
 
@@ -224,7 +226,8 @@ class Build {
       if (!this.isKnown()) return
       // The server stops: the next one goes on from here.
       if (this.pauses.isStopped()) return void (await this.save(this.progress))
-      const startMs = this.options.now()
+      const { now } = this.options
+      const startMs = now()
       const { position, examined } = this.progress
       const range = { collection: this.index.of, from: position, to: null, order: 'asc' } as const
       const { members, next } = await this.options.engine.scan({
@@ -232,12 +235,14 @@ class Build {
         limit: pageMembers,
         keysOnly: false,
       })
-      const duplicates = await this.adder.add(members)
+      const adding = this.adder.add(members)
+      const heldMs = now() - startMs
+      const duplicates = await adding
       if (duplicates.length > 0) return this.fail(duplicates)
       this.progress = { ...this.progress, position: next, examined: examined + members.length }
       if (next === null) return this.finish()
-      if (this.options.now() - this.savedMs > saveEveryMs && !(await this.save(this.progress))) return
-      await this.rest(startMs)
+      if (now() - this.savedMs > saveEveryMs && !(await this.save(this.progress))) return
+      await this.rest(startMs, heldMs)
     }
   }
 
@@ -305,16 +310,23 @@ class Build {
     this.options.onEvent({ type, collection, name, examined, failure })
   }
 
-  /** Lets others work, and rests while clients write. */
-  private async rest(startMs: number): Promise<void> {
+  /** Lets others work, and rests while clients write. Waiting for the commit was rest, too. */
+  private async rest(startMs: number, heldMs: number): Promise<void> {
     const { engine, now } = this.options
     const { commits } = engine.stats()
     const byOthers = commits - this.total - this.adder.takeCommits()
     this.total = commits
     // One may be that of the progress.
     if (byOthers <= 1) return nextTick()
-    // The clock may have been set in between.
-    const tookMs = Math.min(Math.max(now() - startMs, 1), maxWorkMs)
-    await this.pauses.pause(Math.max(pageEveryMs - tookMs, tookMs * leastRest))
+    const held = within(heldMs, 1, maxHeldMs)
+    const rested = within(now() - startMs - held, 0, maxHeldMs)
+    const leftMs = held * restFactor - rested
+    if (leftMs < 1) return nextTick()
+    await this.pauses.pause(leftMs)
   }
+}
+
+/** The clock may have been set in between. */
+function within(ms: number, least: number, most: number): number {
+  return Math.min(Math.max(ms, least), most)
 }

@@ -1,0 +1,125 @@
+import { join } from 'node:path'
+import { cityOf } from './cities.ts'
+import { startKvist } from './kvist-server.ts'
+import { keyOf } from './members.ts'
+import { peakMb } from './memory.ts'
+import { processorSeconds, type Server, watchMemory } from './process.ts'
+import { median } from './statistics.ts'
+import { runWrk } from './wrk.ts'
+
+/**
+ * Builds of indexes over HTTP: an index over many members while nobody writes, and beside 64 connections that write without pause, into
+ * another collection or over the members themselves. Their rate beside the build is compared with that right before it.
+ */
+
+const port = 17_731
+const url = `http://127.0.0.1:${port}/v1`
+const connections = 64
+const sliceSeconds = 5
+const importedAtOnce = 20_000
+
+const json = { 'content-type': 'application/json' }
+const writers = [
+  ['into another collection', 'others'],
+  ['over its members', 'cities'],
+] as const
+
+interface Built {
+  readonly seconds: number
+  readonly processor: number
+  readonly peakMb: number
+}
+
+async function send(path: string, method: string, body: string, headers = json): Promise<string> {
+  const response = await fetch(`${url}${path}`, { method, body, headers })
+  const text = await response.text()
+  if (!response.ok) throw new Error(`${method} ${path}: ${text}`)
+  return text
+}
+
+async function fill(members: number): Promise<void> {
+  for (let from = 0; from < members; from += importedAtOnce) {
+    const count = Math.min(importedAtOnce, members - from)
+    const lines = Array.from(
+      { length: count },
+      (_, i) => `{"key":"${keyOf(from + i)}","value":${cityOf(from + i)}}\n`,
+    )
+    await send('/cities', 'POST', lines.join(''), { 'content-type': 'application/x-ndjson' })
+  }
+}
+
+const setIndexes = (indexes: readonly object[]) =>
+  send('/_collections/cities', 'PUT', JSON.stringify({ indexes }))
+
+async function isReady(): Promise<boolean> {
+  const { indexes } = JSON.parse(await (await fetch(`${url}/_collections/cities`)).text())
+  return indexes.every(({ state }: { state: string }) => state === 'ready')
+}
+
+/** Waits until the flusher, and the removal of entries of a former index, are done. */
+async function untilIdle(pid: number): Promise<void> {
+  for (let idle = 0; idle < 3; ) {
+    const before = processorSeconds(pid)
+    await Bun.sleep(1000)
+    idle = processorSeconds(pid) - before < 0.05 ? idle + 1 : 0
+  }
+}
+
+async function build({ pid }: Server, field: string): Promise<Built> {
+  const memory = watchMemory(pid, 100)
+  const processor = processorSeconds(pid)
+  const startMs = performance.now()
+  await setIndexes([{ name: 'measured', on: [field] }])
+  while (!(await isReady())) await Bun.sleep(50)
+  const seconds = (performance.now() - startMs) / 1000
+  return { seconds, processor: processorSeconds(pid) - processor, peakMb: peakMb(memory()) }
+}
+
+function write(collection: string, members: number, seed: number) {
+  return runWrk({
+    ...{ port, choose: 'random', members, connections, seconds: sliceSeconds, seed },
+    request: { method: 'PUT', path: `/v1/${collection}/{key}`, headers: json, body: cityOf(seed) },
+  })
+}
+
+/** Writes in slices until `isOver`, and returns the median of the rates of the slices that lie within, as of any if none does. */
+async function writing(collection: string, members: number, seed: number, isOver: () => boolean) {
+  const rates: number[] = []
+  do {
+    const { perSecond, errors } = await write(collection, members, seed + rates.length)
+    if (errors > 0) throw new Error(`${errors} of the writes failed`)
+    if (isOver() && rates.length > 0) break
+    rates.push(perSecond)
+  } while (!isOver())
+  return median(rates)
+}
+
+export async function measureBuilds(dataDir: string, members: number): Promise<void> {
+  const server = await startKvist(join(dataDir, 'builds'), 'kvist', port)
+  await fill(members)
+  await untilIdle(server.pid)
+  const alone = await build(server, '@.name')
+  console.log(`index over ${members} members, nobody writes: ${shown(alone)}`)
+  for (const [i, [name, collection]] of writers.entries()) {
+    await setIndexes([])
+    await write(collection, members, i)
+    await untilIdle(server.pid)
+    const before = await writing(collection, members, 100 * i, () => true)
+    let isBuilt = false
+    const building = build(server, i === 0 ? '@.population' : '@.country').finally(() => {
+      isBuilt = true
+    })
+    const beside = await writing(collection, members, 100 * i + 1, () => isBuilt)
+    const built = await building
+    const after = await writing(collection, members, 100 * i + 50, () => true)
+    console.log(
+      `beside ${connections} connections that write ${name}: ${shown(built)}; they write ${Math.round(before)} a second before, ` +
+        `${(beside / before).toFixed(2)} of it meanwhile, ${(after / before).toFixed(2)} once it is built`,
+    )
+  }
+  await server.stop()
+}
+
+function shown({ seconds, processor, peakMb: mb }: Built): string {
+  return `${seconds.toFixed(1)} s, ${processor.toFixed(1)} s of processor time of the server, ${Math.round(mb)} MB at its peak`
+}
