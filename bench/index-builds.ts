@@ -3,19 +3,21 @@ import { cityOf } from './cities.ts'
 import { startKvist } from './kvist-server.ts'
 import { keyOf } from './members.ts'
 import { peakMb } from './memory.ts'
-import { processorSeconds, type Server, watchMemory } from './process.ts'
+import { mainThreadSeconds, processorSeconds, type Server, watchMemory } from './process.ts'
 import { median } from './statistics.ts'
 import { runWrk } from './wrk.ts'
 
 /**
  * Builds of indexes over HTTP: an index over many members while nobody writes, and beside 64 connections that write without pause, into
- * another collection or over the members themselves. Their rate beside the build is compared with that right before it.
+ * another collection or over the members themselves. Their rate beside the build is compared with that right before it, also by the
+ * second of processor time of the server's main thread: that is what it would be if the machine had nothing else to do, as far as
+ * that thread bounds it.
  */
 
 const port = 17_731
 const url = `http://127.0.0.1:${port}/v1`
 const connections = 64
-const sliceSeconds = 5
+const sliceSeconds = 3
 const importedAtOnce = 20_000
 
 const json = { 'content-type': 'application/json' }
@@ -26,6 +28,8 @@ const writers = [
 
 interface Built {
   readonly seconds: number
+  /** Of the main thread, and of all threads, in seconds. */
+  readonly thread: number
   readonly processor: number
   readonly peakMb: number
 }
@@ -67,12 +71,17 @@ async function untilIdle(pid: number): Promise<void> {
 
 async function build({ pid }: Server, field: string): Promise<Built> {
   const memory = watchMemory(pid, 100)
-  const processor = processorSeconds(pid)
+  const [thread, processor] = [mainThreadSeconds(pid), processorSeconds(pid)]
   const startMs = performance.now()
   await setIndexes([{ name: 'measured', on: [field] }])
   while (!(await isReady())) await Bun.sleep(50)
   const seconds = (performance.now() - startMs) / 1000
-  return { seconds, processor: processorSeconds(pid) - processor, peakMb: peakMb(memory()) }
+  return {
+    seconds,
+    thread: mainThreadSeconds(pid) - thread,
+    processor: processorSeconds(pid) - processor,
+    peakMb: peakMb(memory()),
+  }
 }
 
 function write(collection: string, members: number, seed: number) {
@@ -82,16 +91,32 @@ function write(collection: string, members: number, seed: number) {
   })
 }
 
-/** Writes in slices until `isOver`, and returns the median of the rates of the slices that lie within, as of any if none does. */
-async function writing(collection: string, members: number, seed: number, isOver: () => boolean) {
-  const rates: number[] = []
+interface Rates {
+  readonly perSecond: number
+  /** By the second of processor time of the server's main thread. */
+  readonly perThread: number
+}
+
+/** Writes in slices until `isOver`, and returns the medians of the slices that ended before, or of the only one. */
+async function writing(
+  { pid }: Server,
+  collection: string,
+  members: number,
+  seed: number,
+  isOver: () => boolean,
+): Promise<Rates> {
+  const slices: Rates[] = []
   do {
-    const { perSecond, errors } = await write(collection, members, seed + rates.length)
+    const thread = mainThreadSeconds(pid)
+    const { perSecond, errors } = await write(collection, members, seed + slices.length)
     if (errors > 0) throw new Error(`${errors} of the writes failed`)
-    if (isOver() && rates.length > 0) break
-    rates.push(perSecond)
+    if (isOver() && slices.length > 0) break
+    slices.push({ perSecond, perThread: (perSecond * sliceSeconds) / (mainThreadSeconds(pid) - thread) })
   } while (!isOver())
-  return median(rates)
+  return {
+    perSecond: median(slices.map(({ perSecond }) => perSecond)),
+    perThread: median(slices.map(({ perThread }) => perThread)),
+  }
 }
 
 export async function measureBuilds(dataDir: string, members: number): Promise<void> {
@@ -104,22 +129,24 @@ export async function measureBuilds(dataDir: string, members: number): Promise<v
     await setIndexes([])
     await write(collection, members, i)
     await untilIdle(server.pid)
-    const before = await writing(collection, members, 100 * i, () => true)
+    const before = await writing(server, collection, members, 100 * i, () => true)
     let isBuilt = false
     const building = build(server, i === 0 ? '@.population' : '@.country').finally(() => {
       isBuilt = true
     })
-    const beside = await writing(collection, members, 100 * i + 1, () => isBuilt)
+    const beside = await writing(server, collection, members, 100 * i + 1, () => isBuilt)
     const built = await building
-    const after = await writing(collection, members, 100 * i + 50, () => true)
+    const after = await writing(server, collection, members, 100 * i + 50, () => true)
+    const ratios = ({ perSecond, perThread }: Rates) =>
+      `${(perSecond / before.perSecond).toFixed(2)} (${(perThread / before.perThread).toFixed(2)})`
     console.log(
-      `beside ${connections} connections that write ${name}: ${shown(built)}; they write ${Math.round(before)} a second before, ` +
-        `${(beside / before).toFixed(2)} of it meanwhile, ${(after / before).toFixed(2)} once it is built`,
+      `beside ${connections} connections that write ${name}: ${shown(built)}; they write ${Math.round(before.perSecond)} a second ` +
+        `(${Math.round(before.perThread)} by that of the thread) before, ${ratios(beside)} of it meanwhile, ${ratios(after)} once it is built`,
     )
   }
   await server.stop()
 }
 
-function shown({ seconds, processor, peakMb: mb }: Built): string {
-  return `${seconds.toFixed(1)} s, ${processor.toFixed(1)} s of processor time of the server, ${Math.round(mb)} MB at its peak`
+function shown({ seconds, thread, processor, peakMb: mb }: Built): string {
+  return `${seconds.toFixed(1)} s (processor: main thread ${thread.toFixed(1)} s, all ${processor.toFixed(1)} s), ${Math.round(mb)} MB at most`
 }

@@ -155,6 +155,38 @@ describe.each(['memory', 'memory whose results come late', 'sqlite'])('on %s', (
   })
 })
 
+test('a build rests after each page while clients write, and not while nobody does', async () => {
+  let pages = 0
+  const { db } = await open(async (onCommit) => {
+    const engine = await memory(onCommit)
+    const scan: Engine['scan'] = (range) => {
+      if (range.collection === 'c') pages++
+      return engine.scan(range)
+    }
+    return { ...engine, scan }
+  })
+  await db.putAll('c', members(2000))
+  await setIndexes(db, byA)
+  await until(() => stateOf(db)[0] === 'ready', 'it is ready')
+  expect(pages).toBe(4)
+  await setIndexes(db, parseIndexes([{ name: 'by-b', on: ['@.b'] }]))
+  async function writing(ticks: number): Promise<number> {
+    for (let i = 0; i < ticks; i++) {
+      await Promise.all([db.put('other', `k${i}`, json('1')), db.put('other', `l${i}`, json('1'))])
+      await nextTick()
+    }
+    return pages
+  }
+  const before = await writing(50)
+  expect(before).toBeLessThan(7)
+  // As long as a page holds the thread at least, ten times; the clock stands still.
+  timers.pass(9)
+  expect(await writing(10)).toBe(before)
+  timers.pass(1)
+  expect(await writing(10)).toBe(before + 1)
+  await isReady(db)
+})
+
 test('a build that is interrupted goes on where it was, and one that was ready stays so', async () => {
   const dir = newFolder()
   let { db, engine } = await open(sqliteIn(dir))
