@@ -68,9 +68,9 @@ const pageMembers = 512
 const saveEveryMs = 500
 /**
  * While clients write, the build rests so many times as long as a page has held the thread before its commit. The commit takes the thread
- * half as long again and more, so the build has a quarter of it, and does a million members in 50 s if no other program needs the processor.
+ * half as long again and more, so the build has a quarter of it at most, and does a million members in 50 s if no other program needs the processor.
  */
-const restFactor = 10
+const restFactor = 12
 /** A page holds the thread no longer; if it seems to, the clock was set. */
 const maxHeldMs = 500
 /** After an error, such as a full disk. */
