@@ -97,22 +97,22 @@ interface Rates {
   readonly perThread: number
 }
 
-/** Writes in slices until `isOver`, and returns the medians of the slices that ended before, or of the only one. */
+/** Writes in slices until `hasEnded`, and returns the medians of the slices that ended before, or of the only one. */
 async function writing(
   { pid }: Server,
   collection: string,
   members: number,
   seed: number,
-  isOver: () => boolean,
+  hasEnded: () => boolean,
 ): Promise<Rates> {
   const slices: Rates[] = []
   do {
     const thread = mainThreadSeconds(pid)
     const { perSecond, errors } = await write(collection, members, seed + slices.length)
     if (errors > 0) throw new Error(`${errors} of the writes failed`)
-    if (isOver() && slices.length > 0) break
+    if (hasEnded() && slices.length > 0) break
     slices.push({ perSecond, perThread: (perSecond * sliceSeconds) / (mainThreadSeconds(pid) - thread) })
-  } while (!isOver())
+  } while (!hasEnded())
   return {
     perSecond: median(slices.map(({ perSecond }) => perSecond)),
     perThread: median(slices.map(({ perThread }) => perThread)),
