@@ -25,6 +25,7 @@ import {
 import { enterFeed, type FeedEdits, feedEdits, leaveFeed, writeFeed } from './feed-edits.ts'
 import { inKeyOrder, type KeyOrder, type Records } from './key-order.ts'
 import { memberWriter } from './member-writer.ts'
+import { type PieceEdits, writePieces } from './piece-edits.ts'
 
 /** Bytes of segments after which garbage is collected: one segment, unless they are as small as in tests. */
 export const garbageBytes = 1024 * 1024
@@ -57,12 +58,13 @@ export function flushSegments(
   db.run(`PRAGMA cache_size = -${Math.ceil((unwrittenBytes || cacheBytes) / 1024)}`)
   inTransaction(db, () => {
     const feed = feedEdits(meta.flushedRevision, job.revision)
-    const expiries: ExpiryEdits = { gone: [], come: [] }
+    const edits = { feed, pieces: { gone: [], come: [] }, expiries: { gone: [], come: [] } }
     for (const [collection, own] of job.collections) {
-      writeCollection(db, collection, job.records, inKeyOrder(job.records, own), feed, expiries)
+      writeCollection(db, collection, job.records, inKeyOrder(job.records, own), edits)
     }
+    writePieces(db, edits.pieces)
     writeFeed(db, feed, job.records.chunks)
-    writeExpiries(db, expiries)
+    writeExpiries(db, edits.expiries)
     writeCounts(db, job.counts)
     writeMeta(db, 'flushed_revision', job.revision)
     writeMeta(db, 'clock', job.clock)
@@ -214,17 +216,23 @@ function syncWritten(path: string): void {
   }
 }
 
+/** What a job writes after the members, in other orders than that of their keys. */
+interface JobEdits {
+  readonly feed: FeedEdits
+  readonly pieces: PieceEdits
+  readonly expiries: ExpiryEdits
+}
+
 /** Writes the latest record of each key of a collection, in the order of keys. */
 function writeCollection(
   db: Database,
   collection: string,
   records: Records,
   { order, isFollowed }: KeyOrder,
-  feed: FeedEdits,
-  expiries: ExpiryEdits,
+  { feed, pieces, expiries }: JobEdits,
 ): void {
   const { chunks, chunkOf, offsetOf } = records
-  const write = memberWriter(db, collection)
+  const write = memberWriter(db, collection, pieces)
   let first = 0
   for (let i = 0; i < order.length; i++) {
     if (isFollowed[i] === 1) continue

@@ -3,7 +3,6 @@ import { jsonContentType, type RemovalCause } from '../../../core/member.ts'
 import { putMemberSql } from '../table/member-row.ts'
 import { crc32, crcOfText, memberChecksum, tombstoneChecksum } from '../table/row-checksum.ts'
 import { isLarge } from '../table/schema.ts'
-import { pieceWriter } from '../table/value-pieces.ts'
 import {
   type Chunk,
   type RecordTexts,
@@ -21,6 +20,7 @@ import {
   recordTexts,
   recordTombstone,
 } from '../wal/record.ts'
+import type { PieceEdits } from './piece-edits.ts'
 
 /** The result of writing a record. */
 export interface WrittenRow {
@@ -31,7 +31,7 @@ export interface WrittenRow {
 }
 
 /**
- * Writes the latest record of a key, at `at` in `chunk`, into `members` or `tombstones`. The first record of the key in
+ * Writes the latest record of a key, at `at` in `chunk`, into `members` or `tombstones`, and notes the edits of large values. The first record of the key in
  * this job names the version in the tables that is replaced. Returns the same object every time.
  */
 export type WriteMember = (
@@ -44,12 +44,11 @@ export type WriteMember = (
 
 const emptyBytes = new Uint8Array()
 
-export function memberWriter(db: Database, collection: string): WriteMember {
+export function memberWriter(db: Database, collection: string, pieces: PieceEdits): WriteMember {
   const putMember = db.query(putMemberSql)
   const deleteMember = db.query('DELETE FROM members WHERE collection = ? AND key = ?')
   const putTombstone = db.query('INSERT INTO tombstones VALUES (?, ?, ?, ?, ?, ?, ?)')
   const deleteTombstone = tombstoneDeleter(db, collection)
-  const pieces = pieceWriter(db)
   const texts: RecordTexts = { start: 0, namesEnd: 0, valueStart: 0, end: 0 }
   const written: WrittenRow = { replacedRevision: 0, namesCrc: 0 }
 
@@ -59,7 +58,8 @@ export function memberWriter(db: Database, collection: string): WriteMember {
     const m = recordMember(chunk, at, key, isOut)
     const isText = recordIsText(chunk, at)
     const largeBytes = isOut ? texts.end - texts.valueStart : null
-    if (isOut && !hasPieces) pieces.put(m.revision, bytes.subarray(texts.valueStart, texts.end))
+    if (isOut && !hasPieces)
+      pieces.come.push({ revision: m.revision, memory: bytes, from: texts.valueStart, to: texts.end })
     const checksum = memberChecksum(
       crc32(bytes, texts.namesEnd, isOut ? texts.valueStart : texts.end, written.namesCrc),
       recordCollectionBytes(chunk, at),
@@ -105,7 +105,7 @@ export function memberWriter(db: Database, collection: string): WriteMember {
       isLarge(recordCollectionBytes(firstChunk, firstAt), recordReplacedBytes(firstChunk, firstAt))
     // A renewal keeps the revision and the value, so the pieces stay.
     const hasPieces = hadPieces && replaced === revision
-    if (hadPieces && !hasPieces) pieces.remove(replaced)
+    if (hadPieces && !hasPieces) pieces.gone.push(replaced)
     const deleted = deleteTombstone(key)
     written.replacedRevision = replaced === 0 ? deleted : replaced
     if (recordKind(chunk, at) === 'put') writeMember(key, chunk, at, hasPieces)
