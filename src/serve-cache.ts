@@ -204,6 +204,7 @@ const noStore = {
     writes: 0,
     groupCommits: histogram(groupCommitBounds),
     syncSeconds: histogram(syncSecondsBounds),
+    waitSeconds: {},
   },
   watch: { watchers: 0, events: 0, fallbacks: 0 },
 }

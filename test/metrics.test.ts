@@ -55,11 +55,17 @@ test('the store reports what it holds and what it has done', async () => {
   await ask('/v1/held/k1', { method: 'PUT', body: '1', headers: { 'if-match': '"999999"' } })
   for (let i = 0; i < 4; i++) await (await ask('/v1/held/k2')).text()
   const after = await scrape()
-  const grown = (name: string) => sampleOf(after, name)! - sampleOf(before, name)!
+  const grown = (name: string, labels = {}) =>
+    sampleOf(after, name, labels)! - sampleOf(before, name, labels)!
   expect(grown('kvist_commits_total')).toBe(20)
   expect(grown('kvist_writes_total')).toBe(20)
   expect(grown('kvist_commit_group_size_sum')).toBe(20)
   expect(grown('kvist_fsync_seconds_count')).toBeGreaterThan(0)
+  for (const what of ['group', 'segment', 'throttle']) {
+    // Groups of conditional commits that failed are among them.
+    const waits = grown('kvist_commit_wait_seconds_count', { for: what })
+    expect(waits).toBeGreaterThanOrEqual(grown('kvist_commit_group_size_count'))
+  }
   expect(grown('kvist_members')).toBe(20)
   expect(grown('kvist_cache_hits_total') + grown('kvist_cache_misses_total')).toBeGreaterThanOrEqual(4)
   expect(sampleOf(after, 'kvist_collection_members', { collection: 'held' })).toBe(20)

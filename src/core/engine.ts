@@ -381,12 +381,20 @@ export interface EngineStats {
   readonly groupCommits: Readonly<Histogram>
   /** Seconds of each sync to disk; empty if another server syncs. */
   readonly syncSeconds: Readonly<Histogram>
+  /** Seconds that each group waited, by what it waited for; empty for an engine whose commits wait for nothing of its own. */
+  readonly waitSeconds: Readonly<Partial<Record<CommitWait, Readonly<Histogram>>>>
 }
+
+/**
+ * What a group of commits waits for besides its sync: `group`, its first commit waits until the group before is done;
+ * `segment`, until the log has room for it; `throttle`, writers pause since flushing is slower than they are.
+ */
+export type CommitWait = 'group' | 'segment' | 'throttle'
 
 /** The bucket bounds of `groupCommits`, the same for every engine. */
 export const groupCommitBounds = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 
-/** The bucket bounds of `syncSeconds`. */
+/** The bucket bounds of `syncSeconds` and `waitSeconds`. */
 export const syncSecondsBounds = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5,
 ]

@@ -1,7 +1,7 @@
 import { type CommitResult, type EngineStats, groupCommitBounds, syncSecondsBounds } from '../core/engine.ts'
 import { histogram, observe } from '../core/histogram.ts'
 
-/** Counts commits of an engine that syncs nothing to disk itself, so `syncSeconds` stays empty. */
+/** Counts commits of an engine that syncs nothing to disk itself, so `syncSeconds` and `waitSeconds` stay empty. */
 export interface GroupCounter {
   readonly numbers: EngineStats
   /** Counts a commit with the number of its writes that did something. */
@@ -17,6 +17,7 @@ export function groupCounter(): GroupCounter {
     writes: 0,
     groupCommits: histogram(groupCommitBounds),
     syncSeconds: histogram(syncSecondsBounds),
+    waitSeconds: {},
   }
   return {
     numbers,

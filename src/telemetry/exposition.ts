@@ -28,6 +28,13 @@ const histograms: readonly Metric<Histogram>[] = [
     read: ({ stats }) => stats.engine.syncSeconds,
   },
   {
+    name: 'kvist_commit_wait_seconds',
+    help: 'Time that a group of commits waited before its sync: for the group before, for room in the log, or throttled',
+    labels: ['for'],
+    read: ({ stats }) =>
+      Object.entries(stats.engine.waitSeconds).map(([what, value]) => ({ labels: { for: what }, value })),
+  },
+  {
     name: 'kvist_eventloop_delay_seconds',
     help: 'How late a timer was, every 20 ms since the first scrape: requests wait as long',
     read: (_scrape, { loopDelaySeconds }) => loopDelaySeconds,

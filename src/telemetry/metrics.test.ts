@@ -14,7 +14,10 @@ function sources(): MetricSources {
   const syncSeconds = histogram([0.001, 0.01])
   for (const size of [1, 3, 9]) observe(groupCommits, size)
   observe(syncSeconds, 0.002)
-  const engine = { commits: 13, failedChecks: 2, writes: 20, groupCommits, syncSeconds }
+  const throttle = histogram([0.001, 0.01])
+  observe(throttle, 0.004)
+  const waitSeconds = { throttle }
+  const engine = { commits: 13, failedChecks: 2, writes: 20, groupCommits, syncSeconds, waitSeconds }
   const watch = { watchers: 3, events: 40, fallbacks: 2 }
   return {
     version: '1.2.3',
@@ -208,6 +211,8 @@ const reported: [name: string, labels: Record<string, string>, value: number | u
   ['kvist_commit_group_size_sum', {}, 13],
   ['kvist_fsync_seconds_bucket', { le: '0.01' }, 1],
   ['kvist_fsync_seconds_sum', {}, 0.002],
+  ['kvist_commit_wait_seconds_bucket', { for: 'throttle', le: '0.001' }, 0],
+  ['kvist_commit_wait_seconds_bucket', { for: 'throttle', le: '0.01' }, 1],
 ]
 
 test('what the store, the cache and the listeners count is there', async () => {

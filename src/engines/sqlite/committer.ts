@@ -4,6 +4,7 @@ import type { HybridClock } from '../../core/clock.ts'
 import {
   type Commit,
   type CommitResult,
+  type CommitWait,
   type Durability,
   type EngineStats,
   groupCommitBounds,
@@ -105,8 +106,8 @@ interface Pending {
 }
 
 /**
- * The state of the pipeline. Only the loop (`drain`) changes its mutable fields, except `draining` and `isClosing`, and
- * the probe's `isProbing` and `writeFault`.
+ * The state of the pipeline. Only the loop (`drain`) changes its mutable fields, except `draining`, `queuedAtMs` and
+ * `isClosing`, and the probe's `isProbing` and `writeFault`.
  */
 interface Pipeline {
   readonly options: CommitterOptions
@@ -117,6 +118,8 @@ interface Pipeline {
   /** Resolvers of `flush` calls, called once the log is rotated. */
   flushes: (() => void)[]
   lastRevision: number
+  /** When the first commit of the queue arrived. */
+  queuedAtMs: number
   lastCommitAtMs: number
   /** The end of the last group in its segment, as `throttle` saw it. */
   throttledEnd: number
@@ -134,6 +137,7 @@ interface Stats extends EngineStats {
   writes: number
   readonly groupCommits: Histogram
   readonly syncSeconds: Histogram
+  readonly waitSeconds: Readonly<Record<CommitWait, Histogram>>
 }
 
 const maxGroupBytes = 8 * 1024 * 1024
@@ -181,6 +185,11 @@ function newPipeline(options: CommitterOptions): Pipeline {
     writes: 0,
     groupCommits: histogram(groupCommitBounds),
     syncSeconds: histogram(syncSecondsBounds),
+    waitSeconds: {
+      group: histogram(syncSecondsBounds),
+      segment: histogram(syncSecondsBounds),
+      throttle: histogram(syncSecondsBounds),
+    },
   }
   return {
     options,
@@ -190,6 +199,7 @@ function newPipeline(options: CommitterOptions): Pipeline {
     stats,
     flushes: [],
     lastRevision: options.lastRevision,
+    queuedAtMs: 0,
     lastCommitAtMs: 0,
     throttledEnd: 0,
     draining: null,
@@ -203,6 +213,7 @@ function enqueue(pipeline: Pipeline, commit: Commit): Promise<CommitResult> {
   if (pipeline.isClosing) return Promise.reject(new KvistError('closing', 'the server is stopping'))
   return new Promise((resolve, reject) => {
     const writes = planWrites(pipeline.options.overlay, commit.writes)
+    if (pipeline.queue.length === 0) pipeline.queuedAtMs = monotonicMs()
     pipeline.queue.push({ commit, writes, room: roomOf(writes), resolve, reject })
     startDraining(pipeline)
   })
@@ -333,9 +344,13 @@ async function commitGroup(
   findSegment: FindSegment,
 ): Promise<void> {
   const { options, log, lastRevision } = pipeline
+  const { waitSeconds } = pipeline.stats
+  const takenAtMs = monotonicMs()
+  observe(waitSeconds.group, (takenAtMs - pipeline.queuedAtMs) / 1000)
   let room = frameHeaderBytes
   for (const one of pending) room += one.room
   const active = await findSegment(log, room, lastRevision)
+  observe(waitSeconds.segment, (monotonicMs() - takenAtMs) / 1000)
   const group = stageGroup(pending, active.segment, options, lastRevision)
   if (group.offsets.length > 0) {
     await appendFrame(log, active, group.end, isDurable(options, pending), lastRevision)
@@ -385,14 +400,16 @@ async function throttle(pipeline: Pipeline): Promise<void> {
   const bytes = end < pipeline.throttledEnd ? end : end - pipeline.throttledEnd
   pipeline.throttledEnd = end
   const room = (maxSegments - flusher.waiting()) * segmentBytes - end
+  const nowMs = monotonicMs()
   const pauseMs = pipeline.writeStall.pauseMs(
-    monotonicMs(),
+    nowMs,
     bytes,
     // A lower bound: near zero room the pause would grow without limit.
     Math.max(room, segmentBytes / 16),
     flusher.busyForMs(),
   )
   if (pauseMs > 0) await Bun.sleep(pauseMs)
+  observe(pipeline.stats.waitSeconds.throttle, pauseMs > 0 ? (monotonicMs() - nowMs) / 1000 : 0)
 }
 
 function flushIdle(pipeline: Pipeline): void {
