@@ -16,6 +16,9 @@ interface Content {
 const textContentType = 'text/plain; charset=utf-8'
 const bytesContentType = 'application/octet-stream'
 
+/** Decodes without access to the buffer of the bytes, which the runtime would have to make first. */
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
+
 const quote = 0x22
 const space = 0x20 // all white space of JSON is at or below it
 
@@ -61,7 +64,7 @@ export function itemOf(member: Member): Item {
 export function contentOf(bytes: Uint8Array): Content {
   if (!isUtf8(bytes)) return { value: bytes, contentType: bytesContentType }
   if (mayBeginJson(bytes)) {
-    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString()
+    const text = utf8.decode(bytes)
     if (isJson(text)) return { value: text, contentType: jsonContentType }
   }
   return { value: bytes, contentType: textContentType }

@@ -3,6 +3,8 @@ import { matchesNothing } from './command.ts'
 /** The longest key as sent, including base64. */
 const maxWireKeyBytes = 250
 
+const noBytes = Buffer.alloc(0)
+
 const space = 0x20
 const newline = 0x0a
 const carriageReturn = 0x0d
@@ -31,7 +33,7 @@ export class Line {
   /** Length of the data block after the line, without its line end. Set by the parser of the line. */
   blockBytes = noBlock
 
-  private bytes: Buffer = Buffer.alloc(0)
+  private bytes: Buffer = noBytes
   private starts: number[] = []
   private ends: number[] = []
 
@@ -76,7 +78,7 @@ export class Line {
 
   /** Releases the buffer, so that an idle connection does not retain its last input. */
   release(): void {
-    this.bytes = Buffer.alloc(0)
+    this.bytes = noBytes
   }
 
   wordBytes(index: number): number {

@@ -129,7 +129,7 @@ function stateOf(options: MemcachedOptions, listener: () => Listener): Memcached
     accesses: new AccessTable(registry),
     countsAtReset: new Map(),
     flushes: flushClock(() => db.drop(collection, everything), now, onError),
-    writes: startWriteBatcher(db, durability),
+    writes: startWriteBatcher(db, durability, ticks.scheduleWork),
     change: startChanges(db, collection, durability),
     settings,
     authenticator,

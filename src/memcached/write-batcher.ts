@@ -29,28 +29,26 @@ const maxBatchBytes = 1024 * 1024
 
 /**
  * Commits the writes of one tick of the event loop together, because a commit costs more than all other work of a
- * write. The first one is committed at once, as the store does not sync before the tick ends. A batch is atomic, which
- * clients cannot distinguish from the store failing its writes one by one.
+ * write. `schedule` must run its work once the input of the tick is processed: a first commit before that would have a
+ * sync of its own, for which all others wait. A batch is atomic, which clients cannot distinguish from the store failing
+ * its writes one by one.
  */
-export function startWriteBatcher(db: Pick<Database, 'write'>, durability: Durability): WriteBatcher {
+export function startWriteBatcher(
+  db: Pick<Database, 'write'>,
+  durability: Durability,
+  schedule: (work: () => void) => void,
+): WriteBatcher {
   let batch: PendingWrite[] = []
   let batchBytes = 0
-  let isTickOpen = false
 
   function add(pending: PendingWrite): void {
     batch.push(pending)
     batchBytes += pending.bytes
-    if (!isTickOpen) {
-      isTickOpen = true
-      setImmediate(endTick)
-      commit()
-    } else if (batch.length >= maxBatchWrites || batchBytes >= maxBatchBytes) {
-      commit()
-    }
+    if (batch.length === 1) schedule(endTick)
+    else if (batch.length >= maxBatchWrites || batchBytes >= maxBatchBytes) commit()
   }
 
   function endTick(): void {
-    isTickOpen = false
     if (batch.length > 0) commit()
   }
 

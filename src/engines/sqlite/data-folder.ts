@@ -79,7 +79,7 @@ function codeOf(error: unknown): string {
 export interface FolderGuard {
   /**
    * Throws `storage_failed` when the folder, or the file of the tables in it, was removed or replaced. It looks at most
-   * every `recheckMs`, since a look costs as much as committing three members, and the checks follow each commit.
+   * every `recheckMs`: a look with each group of commits takes 1.5 percent of the time of small puts.
    */
   check(): void
 }
