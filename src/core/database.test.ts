@@ -326,12 +326,17 @@ describe('a drop', () => {
   })
 })
 
-test('a store that several servers write to has no indexes, whoever asks for them', async () => {
-  const indexes = parseIndexes([{ name: 'by-a', on: ['@.a'] }])
+test('where several servers write to a store, some indexes cannot be kept, and it says why', async () => {
+  const indexes = parseIndexes([{ name: 'by-a', on: ['@.a'], unique: true }])
   let closed = 0
   const shared = (engine: Engine): Engine => ({
     ...engine,
-    isShared: true,
+    shared: {
+      isOnOneLine: (collection) => collection === '{one}',
+      beginIndex: async () => {},
+      finishIndex: async () => true,
+      forgetIndex: async () => {},
+    },
     close() {
       closed++
       return engine.close()
@@ -339,11 +344,15 @@ test('a store that several servers write to has no indexes, whoever asks for the
   })
   const db = await open(shared)
   const refused = await faultOf(db.setSettings('c', { ...noSettings, indexes }))
-  expect(refused).toMatchObject({ code: 'not_implemented', message: expect.stringContaining('in Redis') })
+  expect(refused).toMatchObject({
+    code: 'unprocessable',
+    message: expect.stringContaining('on several lines'),
+  })
   expect(db.settings('c')).toEqual(noSettings)
+  await db.setSettings('{one}', { ...noSettings, indexes })
   const fixed = new Map([['c', { ...noSettings, indexes }]])
   const opening = open(shared, { settings: fixed }).catch((error: Error) => error.message)
-  expect(await opening).toMatch(/^the indexes of c in the configuration file: .*in Redis has no indexes/)
+  expect(await opening).toMatch(/^the indexes of c are in the configuration file: .*all servers/)
   expect(closed).toBe(1)
   const other = new Map([['c', { ...noSettings, maxMembers: 1 }]])
   expect((await open(shared, { settings: other })).settings('c').maxMembers).toBe(1)

@@ -22,9 +22,11 @@ import { type FeedPage, type FeedSource, readFeed } from './feed/pages.ts'
 import type { Scope } from './feed/scope.ts'
 import type { WatchBounds, Watcher, WatchStats } from './feed/watcher.ts'
 import type { Follower } from './follower.ts'
-import { type IndexBuilder, type IndexEvent, startIndexBuilder } from './indexes/build.ts'
+import { type IndexBuilder, startIndexBuilder } from './indexes/build.ts'
+import { indexView } from './indexes/index-view.ts'
+import type { IndexEvent } from './indexes/one-build.ts'
 import { type IndexCounts, type IndexStatus, indexRegistry } from './indexes/registry.ts'
-import { disableIndexes, noIndexesHere } from './indexes/shared-store.ts'
+import { refuseIndexesInFile, requireKeepable, usableIndexes } from './indexes/shared-indexes.ts'
 import { Renewals } from './jobs/renewals.ts'
 import { expiryOf, startSweeper } from './jobs/sweeper.ts'
 import { defaultTombstonesMs, startTombstoneGc } from './jobs/tombstone-gc.ts'
@@ -189,9 +191,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const { now, onError, processes = [], settings = new Map(), timers = realTimers } = options
   const cache = memberCache(options.cacheBytes)
   let builder: IndexBuilder | null = null
-  const indexes = indexRegistry(() => builder?.wake(), onError)
-  const registry = settingsRegistry(settings, onError, indexes.set)
-  const followers = [registry, indexes, ...(options.followers ?? [])]
+  const registries = registriesOf(settings, onError, () => builder?.wake())
+  const { registry, indexes } = registries
+  const others = options.followers ?? []
+  const followers = [registry, indexes, ...others]
   const versions = collectionVersions()
   let hub: WatchHub | null = null
   let reads: Reads | null = null
@@ -206,14 +209,19 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     reads?.onSetback()
     versions.onSetback()
     hub?.onSetback()
-    for (const one of followers) one.load(engine).catch(onError)
+    view.reload().catch(onError)
+    for (const one of others) one.load(engine).catch(onError)
   }
+  const view = indexView(indexes, () => registries.load(engine))
   const engine = await options.open(onCommit, onSetback)
-  if (engine.isShared) await disableIndexes(engine, indexes, settings)
+  const shared = engine.shared === null ? {} : { view }
+  if (engine.shared !== null) await refuseIndexesInFile(engine, settings)
+  registries.share(engine)
   for (const one of followers) await one.load(engine)
   const runner = processRunner(processes, onError)
   const transforms = transformsOf(registry, runner)
   const tombstonesMs = options.tombstonesMs ?? defaultTombstonesMs
+  const makeRoom = () => sweeper.sweepNow()
   const writes = writeGate({
     engine,
     transforms,
@@ -222,28 +230,22 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     ...(options.maxClockAheadMs === undefined ? {} : { maxAheadMs: options.maxClockAheadMs }),
     quotasOf: registry.quotasOf,
     indexes,
-    makeRoom: () => sweeper.sweepNow(),
+    ...shared,
+    makeRoom,
     onTouch: (refs) => renewals.forget(refs),
   })
   const renewals = new Renewals({ writes, slidingTtlMs: registry.slidingTtlMs, onError, timers })
   const livesOn = (ref: VersionRef, nowMs: number) => renewals.livesOn(ref.collection, ref, nowMs)
   const sweeper = startSweeper(engine, writes, livesOn, now, onError, timers)
   reads = readsOf({ engine, cache, renewals, now })
-  const readyIndexes = (collection: string) => indexes.of(collection).filter(({ state }) => state === 'ready')
-  const scans = scansOf({ engine, writes, versions, indexesOf: readyIndexes, now })
+  const source = { engine, ...usableIndexes(indexes, engine.shared === null ? null : view) }
+  const scans = scansOf({ source, writes, versions, now })
   const feed = feedSource(engine, writes, renewals, now, onError)
   hub = watchHub(feed, options.watchBounds)
   const positions = sourcePositions({ get: reads.get, write: (all) => writes.write(all, relaxed) }, timers)
-  builder = await startIndexBuilder({
-    engine,
-    registry: indexes,
-    commit: writes.commitChecked,
-    makeRoom: () => sweeper.sweepNow(),
-    now,
-    timers,
-    onError,
-    onEvent: options.onIndexEvent ?? (() => {}),
-  })
+  const tools = { engine, commit: writes.commitChecked, makeRoom, now, timers, onError }
+  const onEvent = options.onIndexEvent ?? (() => {})
+  builder = await startIndexBuilder({ ...tools, registry: indexes, view, onEvent })
   const tombstoneGc = startTombstoneGc(engine, tombstonesMs, now, onError, timers)
 
   return {
@@ -285,6 +287,31 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   }
 }
 
+/** Returns what every write needs to know of collections: their settings, and the indexes that those name. */
+function registriesOf(
+  fixed: ReadonlyMap<string, Settings>,
+  onError: (error: unknown) => void,
+  onIndexes: () => void,
+) {
+  let isShared = false
+  const indexes = indexRegistry(onIndexes, onError)
+  const registry = settingsRegistry(fixed, onError, (collection, definitions, { revision, isFixed }) => {
+    if (isFixed || isShared || !fixed.has(collection)) indexes.set(collection, definitions, revision)
+  })
+  return {
+    registry,
+    indexes,
+    /** From now on the indexes of a shared store are those that are stored, as other servers keep them, whatever is fixed. */
+    share({ shared }: Pick<Engine, 'shared'>) {
+      isShared = shared !== null
+    },
+    async load(engine: Pick<Engine, 'scan'>) {
+      await registry.load(engine)
+      await indexes.load(engine)
+    },
+  }
+}
+
 /** Returns the verbs of the store that are those of its reads and writes. */
 function verbsOf(reads: Reads, writes: Writes) {
   return {
@@ -313,14 +340,14 @@ function verbsOf(reads: Reads, writes: Writes) {
 
 /** Returns what stores the settings of a collection. */
 function settingsSetter(
-  { isShared }: Pick<Engine, 'isShared'>,
+  { shared }: Pick<Engine, 'shared'>,
   registry: SettingsRegistry,
   runner: ProcessRunner,
   writes: Writes,
 ): Database['setSettings'] {
   return async (collection, given, condition) => {
     registry.requireChangeable(collection, given)
-    if (isShared && given !== null && given.indexes.length > 0) throw noIndexesHere()
+    if (shared !== null && given !== null) requireKeepable(shared, collection, given)
     runner.requireNames(given?.processes ?? [])
     if (given !== null && given.schema !== null) requireSchema(given.schema)
     const write = settingsWrite(collection, given)

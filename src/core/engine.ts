@@ -13,6 +13,7 @@ import type {
 import type { MemberVisitor } from './member-visitor.ts'
 import type { Origin, StoredOrigin } from './origin.ts'
 import type { Exceeded, Quota } from './quota.ts'
+import type { IndexGuard, SharedStore } from './shared-store.ts'
 
 /**
  * The contract between the store and the engine that keeps its members. Every engine keeps all of these promises;
@@ -67,8 +68,8 @@ export interface Engine {
   /** The id of this node among the nodes that exchange changes; all servers of one cluster have the same. */
   readonly nodeId: string
 
-  /** Whether other servers may write to the same store. */
-  readonly isShared: boolean
+  /** What keeps indexes right where other servers may write to the same store; null where none can. */
+  readonly shared: SharedStore | null
 
   read(collection: string, key: string): MaybePromise<Member | null>
 
@@ -85,7 +86,7 @@ export interface Engine {
    * Returns several members in the order of the refs. With `maxBytes` the result ends after the member whose value
    * exceeds it, so it may be shorter than `refs`.
    */
-  readMany(refs: readonly MemberRef[], maxBytes?: number): MaybePromise<(Member | null)[]>
+  readMany(refs: readonly ReadRef[], maxBytes?: number): MaybePromise<(Member | null)[]>
 
   /**
    * As `readMany`, for a visitor: it is called for each member before this returns, which is the number of members visited.
@@ -184,6 +185,11 @@ export interface MemberRef {
   readonly key: string
 }
 
+/** A member to read; `near` finds one of kvist's own, if it was written with it. */
+export interface ReadRef extends MemberRef {
+  readonly near?: MemberRef
+}
+
 export interface ScanRange {
   readonly collection: string
   /** The first key, inclusive; null for the start. */
@@ -199,6 +205,8 @@ export interface ScanRange {
    * value; so the page may be empty. `maxPageBytes` when left out, in which any value fits.
    */
   readonly maxBytes?: number
+  /** Of entries of an index, where other servers may write to the store: rejects with `StaleView` if they may be incomplete. */
+  readonly guard?: IndexGuard
 }
 
 export interface ScanPage {
@@ -261,6 +269,8 @@ export interface Delete extends Placed {
   readonly ifRevision?: number
   /** As `ifRevision`, for the expiry, because a renewal keeps the revision. */
   readonly ifExpiresAtMs?: number
+  /** Its line is not known: it is done on that which has the member. With `ifRevision`, and no checks beside it. */
+  readonly anywhere?: true
 }
 
 /**
@@ -303,6 +313,11 @@ export interface Commit {
   readonly apart?: true
   /** Limits of collections, at most one for each; missing for none. Others of the writes' collections have none. */
   readonly quotas?: readonly Quota[]
+  /**
+   * How new the writer's knowledge of indexes is, where other servers write to the store: rejects with `StaleView` if a
+   * line has been written to with newer knowledge. Missing for 0.
+   */
+  readonly view?: number
 }
 
 export type Durability = 'full' | 'relaxed'

@@ -1,5 +1,5 @@
 import type { Engine } from './engine.ts'
-import { type Committed, keyOf, type Member } from './member.ts'
+import { type Committed, keyOf, type Member, revisionOf } from './member.ts'
 
 /** Keeps what is derived from the members of a collection of kvist's own up to date in memory. */
 export interface Follower {
@@ -12,8 +12,8 @@ export interface Follower {
 /** The derived data. */
 export interface Followed {
   readonly collection: string
-  /** Takes over a member; null when it is gone. */
-  take(key: string, member: Member | null): void
+  /** Takes over a member; null when it is gone. The revision is that of the change; null if that is not known. */
+  take(key: string, member: Member | null, revision: number | null): void
   /** The keys whose members were taken over and are not gone. */
   keys(): Iterable<string>
 }
@@ -28,7 +28,7 @@ export function follower({ collection, take, keys }: Followed): Follower {
       for (const change of changes) {
         if (change.collection !== collection) continue
         committed?.add(keyOf(change))
-        take(keyOf(change), 'member' in change ? change.member : null)
+        take(keyOf(change), 'member' in change ? change.member : null, revisionOf(change))
       }
     },
     load(engine) {
@@ -55,11 +55,11 @@ export function follower({ collection, take, keys }: Followed): Follower {
         })
         for (const member of page.members) {
           gone.delete(member.key)
-          if (!meanwhile.has(member.key)) take(member.key, member)
+          if (!meanwhile.has(member.key)) take(member.key, member, member.revision)
         }
         from = page.next
       } while (from !== null)
-      for (const key of gone) if (!meanwhile.has(key)) take(key, null)
+      for (const key of gone) if (!meanwhile.has(key)) take(key, null, null)
     } finally {
       committed = null
     }

@@ -57,15 +57,14 @@ export interface Scans {
 }
 
 export interface ScanOptions {
-  readonly engine: Engine
+  readonly source: FindSource
   readonly writes: Pick<Writes, 'commit'>
   readonly versions: Pick<CollectionVersions, 'of' | 'commits'>
-  readonly indexesOf: FindSource['indexesOf']
   readonly now: () => number
 }
 
-export function scansOf({ engine, writes, versions, indexesOf, now }: ScanOptions): Scans {
-  const source: FindSource = { engine, indexesOf }
+export function scansOf({ source, writes, versions, now }: ScanOptions): Scans {
+  const { engine } = source
 
   async function collections(own?: 'own'): Promise<CollectionStats[]> {
     const all = await engine.collections()

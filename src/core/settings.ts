@@ -186,14 +186,22 @@ export interface SettingsRegistry extends Follower {
   requireChangeable(collection: string, settings: Settings | null): void
 }
 
+/** Receives the indexes of a collection: of its fixed settings, or of what is stored, with the revision of that if it is known. */
+export type OnIndexes = (
+  collection: string,
+  indexes: readonly IndexDefinition[],
+  about: { readonly revision: number | null; readonly isFixed: boolean },
+) => void
+
 /**
  * Returns a registry. `fixed` settings override stored ones. Stored settings that cannot be parsed are reported to
- * `onError` and ignored. `onIndexes` is told the indexes of a collection whenever its settings change.
+ * `onError` and ignored. `onIndexes` is told the indexes of a collection whenever its settings change, also of stored settings
+ * that fixed ones override: other servers of the store may not have those.
  */
 export function settingsRegistry(
   fixed: ReadonlyMap<string, Settings>,
   onError: (error: unknown) => void,
-  onIndexes: (collection: string, indexes: readonly IndexDefinition[]) => void = () => {},
+  onIndexes: OnIndexes = () => {},
 ): SettingsRegistry {
   const known = new Map<string, Settings>()
   const revisions = new Map<string, number>()
@@ -203,17 +211,18 @@ export function settingsRegistry(
   function set(collection: string, settings: Settings | null): void {
     quotas.delete(collection)
     known.delete(collection)
-    onIndexes(collection, settings?.indexes ?? [])
     if (settings === null) return
     known.set(collection, settings)
     const { maxMembers, maxBytes, maxValueBytes } = settings
     if (hasQuota(settings)) quotas.set(collection, { collection, maxMembers, maxBytes, maxValueBytes })
   }
 
-  function take(collection: string, member: Member | null): void {
-    if (fixed.has(collection)) return
+  function take(collection: string, member: Member | null, revision: number | null): void {
     try {
-      set(collection, member === null ? null : parseSettings(JSON.parse(String(member.value))))
+      const settings = member === null ? null : parseSettings(JSON.parse(String(member.value)))
+      onIndexes(collection, settings?.indexes ?? [], { revision, isFixed: false })
+      if (fixed.has(collection)) return
+      set(collection, settings)
       if (member === null) revisions.delete(collection)
       else revisions.set(collection, member.revision)
     } catch (error) {
@@ -221,7 +230,10 @@ export function settingsRegistry(
     }
   }
 
-  for (const [collection, settings] of fixed) set(collection, settings)
+  for (const [collection, settings] of fixed) {
+    onIndexes(collection, settings.indexes, { revision: null, isFixed: true })
+    set(collection, settings)
+  }
 
   return {
     get: (collection) => known.get(collection),

@@ -142,18 +142,26 @@ export interface WriteGateOptions
   readonly renewalRecords?: Omit<RenewalRecordOptions, 'commit'>
   /** Missing: no collection has indexes. */
   readonly indexes?: IndexedCommitOptions['registry']
+  /** Missing: no other server writes to the store. */
+  readonly view?: IndexedCommitOptions['view']
   /** How far the clock of another node may be ahead; `maxClockAheadMs` if left out. */
   readonly maxAheadMs?: number
 }
 
 export function writeGate(options: WriteGateOptions): Writes {
   const { engine, transforms, now, renewalRecords } = options
-  const { indexes: registry, makeRoom } = options
+  const { indexes: registry, makeRoom, view } = options
   const commitToEngine: Engine['commit'] = (commit) => engine.commit(commit)
   const commitPlain =
     registry === undefined
       ? commitToEngine
-      : indexedCommits({ engine, commit: commitToEngine, registry, makeRoom })
+      : indexedCommits({
+          engine,
+          commit: commitToEngine,
+          registry,
+          makeRoom,
+          ...(view === undefined ? {} : { view }),
+        })
   const commit =
     renewalRecords === undefined ? commitPlain : recordingRenewals({ commit: commitPlain, ...renewalRecords })
   const underWay = workUnderWay()

@@ -1,4 +1,4 @@
-import type { IndexEvent } from '../core/indexes/build.ts'
+import type { IndexEvent } from '../core/indexes/one-build.ts'
 import type { Log } from './log.ts'
 
 /** Logs what happens to an index. */

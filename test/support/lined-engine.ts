@@ -167,7 +167,7 @@ export function linedEngine({
 
   return {
     nodeId,
-    isShared: false,
+    shared: null,
     read: (collection, key) =>
       memberOf(latestChange(open()[lineOf({ collection, key })]!.state, { collection, key })),
     readHead: (collection, key) =>

@@ -1,11 +1,11 @@
 import { KvistError } from '../errors.ts'
-import type { Index } from '../indexes/definition.ts'
 import { maxExaminedMembers } from '../limits.ts'
 import type { PageOptions } from '../list.ts'
 import type { Member } from '../member.ts'
 import type { MemberVisitor } from '../member-visitor.ts'
 import { nextTick } from '../next-tick.ts'
 import { type PageMemory, unlimitedMemory } from '../page-memory.ts'
+import { type UsableIndex, withCurrentIndexes } from './current-indexes.ts'
 import { type FindCursor, formatCursor, parseCursor } from './cursor.ts'
 import type { FindOrder } from './expressions.ts'
 import { IndexScan } from './index-scan.ts'
@@ -32,9 +32,10 @@ export async function findPage(
   const search: Search = { source, collection, query, nowMs, memory, isPart }
   const cursor = query.cursor === null ? null : parseCursor(query.cursor)
   const order = orderOf(query, cursor)
-  const page = await firstPage(search, order, cursor)
+  const page = await withCurrentIndexes(source, () => firstPage(search, order, cursor))
   if (page === null) throw noIndex(query, order)
-  return query.count && page.count === null ? withCount(search, page, cursor) : page
+  if (!query.count || page.count !== null) return page
+  return withCurrentIndexes(source, () => withCount(search, page, cursor))
 }
 
 /**
@@ -81,7 +82,7 @@ function plansFor(
   { source, collection, query }: Search,
   order: FindOrder | null,
   cursor: FindCursor | null,
-): readonly FindPlan<Index>[] {
+): readonly FindPlan<UsableIndex>[] {
   const { where, within } = query
   // A position among keys may be none among the entries of an index.
   const indexes = within !== undefined || cursor?.by === 'key' ? [] : source.indexesOf(collection)
@@ -156,30 +157,45 @@ export async function* findAll(
   memory: PageMemory = unlimitedMemory,
 ): AsyncGenerator<Member[]> {
   const search: Search = { source, collection, query, nowMs: now(), memory, isPart: true }
-  const [best, next] = plansFor(search, query.order, null)
-  if (best!.isSorted) {
-    const sorted = await sortedPositions(search, best!, null, Math.min(query.limit, maxExaminedMembers))
-    if (sorted !== null) {
-      yield* membersOf(search, sorted.positions, now)
-      return
-    }
-    if (next === undefined || next.isSorted) throw noIndex(query, query.order)
+  const sorted = await withCurrentIndexes(source, () => sortedAll(search))
+  if (sorted !== null) {
+    yield* membersOf(search, sorted.positions, now)
+    return
   }
   let left = query.limit
   let cursor: string | null = null
-  const plan = best!.isSorted ? next! : best!
   do {
     const part: Search = {
       ...search,
       query: { ...query, limit: Math.min(left, streamedMembers) },
       nowMs: now(),
     }
-    const page = await pageInOrder(part, plan, cursor === null ? null : parseCursor(cursor))
+    const from = cursor
+    const page: FoundPage = await withCurrentIndexes(source, () => partFrom(part, from))
     yield page.members
     left -= page.members.length
     cursor = page.next
     await nextTick()
   } while (cursor !== null && left > 0)
+}
+
+/** Returns all positions in order where the best plan sorts them; null where another one gives the order. */
+async function sortedAll(search: Search): Promise<Awaited<ReturnType<typeof sortedPositions>>> {
+  const { query } = search
+  const [best, next] = plansFor(search, query.order, null)
+  if (!best!.isSorted) return null
+  const sorted = await sortedPositions(search, best!, null, Math.min(query.limit, maxExaminedMembers))
+  if (sorted === null && (next === undefined || next.isSorted)) throw noIndex(query, query.order)
+  return sorted
+}
+
+/** Returns the next part of a stream by a plan that gives its order: that of its first part, unless an index is gone. */
+async function partFrom(search: Search, from: string | null): Promise<FoundPage> {
+  const cursor = from === null ? null : parseCursor(from)
+  const order = orderOf(search.query, cursor)
+  const plan = plansFor(search, order, cursor).find(({ isSorted }) => !isSorted)
+  if (plan === undefined) throw noIndex(search.query, order)
+  return pageInOrder(search, plan, cursor)
 }
 
 async function* membersOf(

@@ -11,6 +11,7 @@ import { nextTick } from '../next-tick.ts'
 import type { PageMemory } from '../page-memory.ts'
 import { isInRange, type KeyRange } from '../ranges.ts'
 import { ShownMembers } from '../shown-members.ts'
+import type { UsableIndex } from './current-indexes.ts'
 import { type FindCursor, fieldsCursor } from './cursor.ts'
 import type { FindOrder } from './expressions.ts'
 import type { ScannedPart } from './key-scan.ts'
@@ -25,7 +26,7 @@ const entriesPerScan = 500
 export interface IndexScanOptions {
   readonly engine: Engine
   readonly collection: string
-  readonly range: IndexRange<Index>
+  readonly range: IndexRange<UsableIndex>
   /** The ranges that every match is within. */
   readonly ranges: readonly FieldRange[]
   /** Every value within all ranges matches. */
@@ -155,7 +156,9 @@ export class IndexScan {
     const most = Math.min(entriesPerScan, Math.max(1, this.options.most - this.examined))
     const limit = this.examined === 0 ? Math.min(wanted, most) : most
     const order = by.isReversed ? 'desc' : 'asc'
-    return { collection: by.index.entries, ...left, order, limit, keysOnly: false }
+    const { entries, guard } = by.index
+    const asked = { collection: entries, ...left, order, limit, keysOnly: false } as const
+    return guard === undefined ? asked : { ...asked, guard }
   }
 
   private take(range: KeyRange, { members, next }: ScanPage): void {

@@ -1,6 +1,6 @@
-import type { Index } from '../indexes/definition.ts'
 import { maxCountedMembers, maxExaminedMembers, smallPageBytes } from '../limits.ts'
 import type { Member } from '../member.ts'
+import type { UsableIndex } from './current-indexes.ts'
 import { type FindCursor, formatCursor } from './cursor.ts'
 import type { FindPlan } from './plan.ts'
 import type { FoundPage } from './query.ts'
@@ -9,7 +9,7 @@ import { acceptor, candidates, matchAcceptor, presenter, type Search } from './s
 /** Returns a page of members that are read in the order of the query: it ends when it is full. */
 export async function pageInOrder(
   search: Search,
-  plan: FindPlan<Index>,
+  plan: FindPlan<UsableIndex>,
   cursor: FindCursor | null,
 ): Promise<FoundPage> {
   const { query, isPart, memory } = search
@@ -68,7 +68,7 @@ export async function pageInOrder(
  */
 export async function countMatches(
   search: Search,
-  plan: FindPlan<Index>,
+  plan: FindPlan<UsableIndex>,
 ): Promise<{ readonly count: number; readonly examined: number; readonly isComplete: boolean }> {
   const accepts = acceptor(search)
   const acceptsMatch = matchAcceptor(search)

@@ -1,11 +1,12 @@
 import { picker } from '../../jsonpath/fields.ts'
 import type { Engine } from '../engine.ts'
-import type { Index } from '../indexes/definition.ts'
 import { keyAfter } from '../keys.ts'
 import { maxExaminedMembers } from '../limits.ts'
 import { isSelected, keyRange } from '../list.ts'
 import type { Member } from '../member.ts'
 import type { PageMemory } from '../page-memory.ts'
+import type { StaleView } from '../stale-view.ts'
+import type { UsableIndex } from './current-indexes.ts'
 import type { FindCursor } from './cursor.ts'
 import { IndexScan } from './index-scan.ts'
 import { KeyScan } from './key-scan.ts'
@@ -16,7 +17,9 @@ import type { FindQuery } from './query.ts'
 export interface FindSource {
   readonly engine: Engine
   /** Returns the indexes of a collection that have all of its members. */
-  readonly indexesOf: (collection: string) => readonly Index[]
+  readonly indexesOf: (collection: string) => readonly UsableIndex[]
+  /** Resolves when `indexesOf` knows what it did not when a scan of entries was refused, where other servers write to the store. */
+  readonly refresh?: (stale: StaleView) => Promise<void>
 }
 
 /** A query under way. */
@@ -56,7 +59,7 @@ export function presenter({ keysOnly, fields }: FindQuery): (member: Member) => 
 /** Returns the members that may be selected, in the order of a plan, from a cursor on; `most` of an index. */
 export function candidates(
   { source, collection, query, memory, isPart }: Search,
-  { by, order }: FindPlan<Index>,
+  { by, order }: FindPlan<UsableIndex>,
   cursor: FindCursor | null,
   wanted: number,
   most = maxExaminedMembers,

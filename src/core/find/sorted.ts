@@ -1,6 +1,6 @@
-import type { Index } from '../indexes/definition.ts'
 import { maxExaminedMembers, maxPageBytes, smallPageBytes } from '../limits.ts'
 import type { Member } from '../member.ts'
+import type { UsableIndex } from './current-indexes.ts'
 import { type FindCursor, fieldsCursor, formatCursor } from './cursor.ts'
 import { KeyedReads } from './keyed-reads.ts'
 import { comparer, FirstPositions, orderText, positioner, type SortPosition } from './ordered.ts'
@@ -24,7 +24,7 @@ export interface Sorted {
  */
 export async function sortedPositions(
   search: Search,
-  plan: FindPlan<Index>,
+  plan: FindPlan<UsableIndex>,
   cursor: FindCursor | null,
   most: number,
 ): Promise<Sorted | null> {
@@ -59,7 +59,7 @@ export async function sortedPositions(
 /** Returns a page of what is sorted in memory; null as `sortedPositions` does. */
 export async function sortedPage(
   search: Search,
-  plan: FindPlan<Index>,
+  plan: FindPlan<UsableIndex>,
   cursor: FindCursor | null,
 ): Promise<FoundPage | null> {
   const { query } = search

@@ -1,4 +1,4 @@
-import type { Check, Engine, Write } from '../engine.ts'
+import type { Check, Engine, MemberRef, Write } from '../engine.ts'
 import { KvistError } from '../errors.ts'
 import { isExpired, type Member } from '../member.ts'
 import type { Writes } from '../writes.ts'
@@ -24,6 +24,8 @@ export interface AddOptions {
 
 /** Entries of one commit, which is split where a member has changed: clients write a few hundred while a page is on its way. */
 const entriesAtOnce = 128
+/** Entries of members on several lines, where each line gets a commit of its own. */
+const spreadEntriesAtOnce = 256
 /** The members with the same values that are named. */
 const maxNamedDuplicates = 10
 
@@ -37,34 +39,7 @@ export function entryAdder(options: AddOptions, index: Index): EntryAdder {
     return (await options.commit(checks, writes, 'relaxed')) !== null
   }
 
-  async function commitEntries(members: readonly Member[]): Promise<boolean> {
-    const puts = members.map((one) => putOfEntry(changeOf(index, one, entryOf(index, one.key, one.value))))
-    try {
-      return await commit(
-        members.map((one) => versionCheck(index, one)),
-        puts,
-      )
-    } catch (error) {
-      if (members.length > 1 && error instanceof KvistError && 'together' in error.extra) return false
-      throw error
-    }
-  }
-
-  async function addPlain(members: readonly Member[]): Promise<void> {
-    // All at once, so that they are in one group of the engine.
-    const parts: Promise<void>[] = []
-    for (let from = 0; from < members.length; from += entriesAtOnce) {
-      parts.push(addPart(members.slice(from, from + entriesAtOnce)))
-    }
-    await Promise.all(parts)
-  }
-
-  async function addPart(members: readonly Member[]): Promise<void> {
-    if ((await commitEntries(members)) || members.length === 1) return
-    // One of them has changed, or they are on several lines.
-    const half = members.length >> 1
-    await Promise.all([addPart(members.slice(0, half)), addPart(members.slice(half))])
-  }
+  const addPlain = plainAdder(index, commit)
 
   /** Adds the entry of a member, which is unique if no other has it. Returns false where that, or the member, has changed. */
   async function addUnique(member: Member, entry: IndexEntry): Promise<boolean> {
@@ -128,6 +103,63 @@ export function entryAdder(options: AddOptions, index: Index): EntryAdder {
   }
 }
 
+type CheckedCommit = (checks: readonly Check[], writes: readonly Write[]) => Promise<boolean>
+
+/** Returns what adds the entries of members that need not be unique. */
+function plainAdder(index: Index, commit: CheckedCommit): (members: readonly Member[]) => Promise<void> {
+  let atOnce = entriesAtOnce
+
+  /** Returns whether it was done; of members on several lines, those that one commit can have. */
+  async function commitEntries(members: readonly Member[]): Promise<boolean | Member[][]> {
+    const puts = members.map((one) => putOfEntry(changeOf(index, one, entryOf(index, one.key, one.value))))
+    try {
+      return await commit(
+        members.map((one) => versionCheck(index, one)),
+        puts,
+      )
+    } catch (error) {
+      if (error instanceof KvistError && 'together' in error.extra)
+        return membersTogether(index, members, error.extra.together as MemberRef[][])
+      throw error
+    }
+  }
+
+  async function addAll(members: readonly Member[]): Promise<void> {
+    // All at once, so that they are in one group of the engine.
+    const parts: Promise<void>[] = []
+    for (let from = 0; from < members.length; from += atOnce) {
+      parts.push(addPart(members.slice(from, from + atOnce)))
+    }
+    await Promise.all(parts)
+  }
+
+  async function addPart(members: readonly Member[]): Promise<void> {
+    const done = await commitEntries(members)
+    if (done === true || (done === false && members.length === 1)) return
+    if (done !== false) {
+      // Neighbors are on all lines.
+      atOnce = spreadEntriesAtOnce
+      await Promise.all(done.map(addPart))
+      return
+    }
+    // One of them has changed: it has its entry from the write gate.
+    const half = members.length >> 1
+    await Promise.all([addPart(members.slice(0, half)), addPart(members.slice(half))])
+  }
+
+  return addAll
+}
+
+function membersTogether(
+  { of }: Index,
+  members: readonly Member[],
+  groups: readonly (readonly MemberRef[])[],
+): Member[][] {
+  const byKey = new Map(members.map((one) => [one.key, one]))
+  const keysOf = (refs: readonly MemberRef[]) => refs.filter(({ collection }) => collection === of)
+  return groups.map((refs) => keysOf(refs).map(({ key }) => byKey.get(key)!))
+}
+
 function changeOf(index: Index, { key }: Member, entry: IndexEntry): EntryChange {
   return { index, of: { collection: index.of, key }, entry, ifDone: undefined }
 }
@@ -169,7 +201,10 @@ async function isDuplicate(
   change: EntryChange,
 ): Promise<boolean> {
   const { of, index, entry } = change
-  const [member, holder] = await engine.readMany([of, { collection: index.entries, key: entry.key }])
+  const [member, holder] = await engine.readMany([
+    of,
+    { collection: index.entries, key: entry.key, near: of },
+  ])
   const isSame = member !== undefined && member !== null && member.revision === revision
   return isSame && holder !== undefined && holder !== null && holder.value !== entry.value
 }

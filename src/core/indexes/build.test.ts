@@ -12,8 +12,8 @@ import type { Engine, OnCommit, Put } from '../engine.ts'
 import type { ForeignWrite } from '../foreign-write.ts'
 import { nextTick } from '../next-tick.ts'
 import { noSettings, settingsWrite } from '../settings.ts'
-import type { IndexEvent } from './build.ts'
 import { type Index, type IndexDefinition, indexOf, parseIndexes } from './definition.ts'
+import type { IndexEvent } from './one-build.ts'
 
 const clock = { nowMs: 1_000_000 }
 const timers = manualTimers()

@@ -14,6 +14,7 @@ import { smallPageBytes } from '../limits.ts'
 import { isExpired } from '../member.ts'
 import { refId } from '../plan.ts'
 import { settingsCollection } from '../settings.ts'
+import { joinedStaleView, StaleView } from '../stale-view.ts'
 import type { Index } from './definition.ts'
 import {
   checkOf,
@@ -26,6 +27,8 @@ import {
   putOfEntry,
   storedVersion,
 } from './entry-writes.ts'
+import { freshCommits } from './fresh-commits.ts'
+import type { IndexView } from './index-view.ts'
 import { withoutProgress } from './progress-deletes.ts'
 import type { IndexRegistry } from './registry.ts'
 import { concernsUnique, notUnique, type ResolvedChanges, readHolders, resolveUnique } from './unique.ts'
@@ -43,6 +46,8 @@ export interface IndexedCommitOptions {
   readonly registry: Pick<IndexRegistry, 'hasAny' | 'kept' | 'of' | 'isBuilding'>
   /** Deletes the expired members, whose unique values are free then. */
   readonly makeRoom: () => Promise<void>
+  /** Where other servers write to the store. */
+  readonly view?: Pick<IndexView, 'number' | 'refresh'>
 }
 
 const maxTries = 1000
@@ -50,6 +55,16 @@ const nothingDone: Written = { revision: 0, createdAtMs: 0, clock: 0, existed: f
 
 /** Returns `commit` of the engine, with the entries of indexes. Rejects with `not_unique`; of a commit apart, the outcome has it. */
 export function indexedCommits(options: IndexedCommitOptions): Engine['commit'] {
+  const { view, commit } = options
+  if (view === undefined) return commitsWithEntries(options)
+  const viewed: Engine['commit'] = (given) => {
+    const number = view.number()
+    return commit(number === 0 ? given : { ...given, view: number })
+  }
+  return freshCommits(view, commitsWithEntries({ ...options, commit: viewed }))
+}
+
+function commitsWithEntries(options: IndexedCommitOptions): Engine['commit'] {
   const { registry, makeRoom, commit: commitPlain } = options
   const exclusive = keyedMutex()
 
@@ -136,11 +151,19 @@ async function commitApart(
   const { makeRoom, commit: commitPlain } = options
   const oneOf = singleWrites(commit)
 
+  const refused: StaleView[] = []
+
   async function commitOthers(): Promise<void> {
     if (others.length === 0) return
-    const result = await commitPlain({ ...commit, writes: others.map((i) => commit.writes[i]!) })
-    if (!result.ok) throw new Error('a commit apart is always done')
-    for (const [n, i] of others.entries()) written[i] = result.written[n]!
+    try {
+      const result = await commitPlain({ ...commit, writes: others.map((i) => commit.writes[i]!) })
+      if (!result.ok) throw new Error('a commit apart is always done')
+      for (const [n, i] of others.entries()) written[i] = result.written[n]!
+    } catch (error) {
+      if (!(error instanceof StaleView)) throw error
+      refused.push(error)
+      for (const [n, one] of error.done) written[others[n]!] = one
+    }
   }
 
   /** Returns the writes of each member that are left because the holder of unique values has expired. */
@@ -152,6 +175,8 @@ async function commitApart(
       for (const [n, i] of indexes.entries()) {
         const outcome = await outcomeOf(commitWithEntries(options, oneOf(i), stored, policy))
         if (outcome === null) return void left.push(indexes.slice(n))
+        // The later writes of the member are not done before it.
+        if (outcome instanceof StaleView) return void refused.push(outcome)
         written[i] = outcome
       }
     }
@@ -167,7 +192,12 @@ async function commitApart(
     await makeRoom()
     await exclusive(() => commitMembers(left, 'stays'))
   }
+  if (refused.length > 0) throw joinedStaleView(refused, doneOf(written))
   return { ok: true, written }
+}
+
+function doneOf(written: readonly Written[]): ReadonlyMap<number, Written> {
+  return new Map([...written.entries()].filter(([, one]) => one !== undefined))
 }
 
 /** Returns a function that returns a commit of one of the writes of a commit apart. */
@@ -187,13 +217,14 @@ async function allDone(tasks: readonly Promise<void>[]): Promise<void> {
 }
 
 /** The outcome of a commit of one write, as that of a write apart; null if a member has to be swept first. */
-async function outcomeOf(committing: Promise<CommitResult>): Promise<Written | null> {
+async function outcomeOf(committing: Promise<CommitResult>): Promise<Written | StaleView | null> {
   try {
     const result = await committing
     if (result.ok) return result.written[0]!
     if ('exceeded' in result) return { ...nothingDone, exceeded: result.exceeded }
   } catch (error) {
     if (error instanceof HolderExpired) return null
+    if (error instanceof StaleView) return error
     if (!(error instanceof KvistError) || error.code !== 'not_unique') throw error
     return { ...nothingDone, notUnique: error }
   }

@@ -2,6 +2,7 @@ import type { Delete, MemberRef, Put } from '../engine.ts'
 import { type Follower, follower } from '../follower.ts'
 import { jsonContentType, type Member } from '../member.ts'
 import { settingsCollection } from '../settings.ts'
+import type { IndexLife } from '../shared-store.ts'
 import { type Index, type IndexDefinition, indexOf } from './definition.ts'
 
 /**
@@ -19,6 +20,10 @@ export interface IndexProgress {
   readonly examined: number
   /** Why it failed, for people; null if it has not. */
   readonly failure: string | null
+  /** Where several servers write to the store: that of the build; null before it has begun, and in other stores. */
+  readonly generation: number | null
+  /** The server that builds; null where there is only one. */
+  readonly builder: string | null
 }
 
 /** How many indexes there are in each state, and how many members the builds under way have examined. */
@@ -34,19 +39,28 @@ export interface IndexStatus extends Index, IndexProgress {}
  */
 export const indexesCollection = '_indexes'
 
-export const notBegun: IndexProgress = { state: 'building', position: null, examined: 0, failure: null }
+export const notBegun: IndexProgress = {
+  state: 'building',
+  position: null,
+  examined: 0,
+  failure: null,
+  generation: null,
+  builder: null,
+}
 
 /** Knows the indexes of all collections, which every write needs. */
 export interface IndexRegistry extends Follower {
-  /** Takes over the indexes of a collection's settings. */
-  set(collection: string, definitions: readonly IndexDefinition[]): void
-  /** Ignores all indexes from now on: the engine has none. */
-  disable(): void
+  /** Takes over the indexes of a collection's settings, stored with this revision. */
+  set(collection: string, definitions: readonly IndexDefinition[], revision?: number | null): void
+  /** The largest revision of what has changed which entries are kept. */
+  revision(): number
+  /** A line lacks entries of an index that is ready: it is building until its progress says something else. */
+  lose(life: IndexLife): void
   /** Whether any collection has indexes. */
   hasAny(): boolean
   /** Returns the indexes whose entries are kept; undefined for none. It is another list whenever they change. */
   kept(collection: string): readonly Index[] | undefined
-  isBuilding(index: Pick<Index, 'id'>): boolean
+  isBuilding(index: Index): boolean
   /** Returns all indexes of a collection, in the order of its settings. */
   of(collection: string): readonly IndexStatus[]
   /** Returns the indexes of all collections. */
@@ -64,7 +78,18 @@ export function indexRegistry(onChange: () => void, onError: (error: unknown) =>
   /** The collection of each known index. */
   const collections = new Map<string, string>()
 
-  const progressOf = ({ id }: Index): IndexProgress => progress.get(id) ?? notBegun
+  /** The generations whose entries are not all there. */
+  const lost = new Map<string, number>()
+  let lastRevision = 0
+
+  function progressOf({ id }: Index): IndexProgress {
+    const found = progress.get(id) ?? notBegun
+    return lost.get(id) === found.generation && found.state === 'ready' ? { ...notBegun } : found
+  }
+
+  function noteRevision(revision: number | null): void {
+    if (revision !== null && revision > lastRevision) lastRevision = revision
+  }
 
   function update(collection: string): void {
     const before = kept.get(collection) ?? []
@@ -74,13 +99,16 @@ export function indexRegistry(onChange: () => void, onError: (error: unknown) =>
     else kept.set(collection, indexes)
   }
 
-  let isDisabled = false
-
-  function set(collection: string, given: readonly IndexDefinition[]): void {
-    const definitions = isDisabled ? [] : given
+  function set(
+    collection: string,
+    definitions: readonly IndexDefinition[],
+    revision: number | null = null,
+  ): void {
     const before = known.get(collection) ?? []
     if (before.length + definitions.length === 0) return
     const indexes = definitions.map((definition) => indexOf(collection, definition))
+    const isSame = before.length === indexes.length && before.every(({ id }, i) => id === indexes[i]!.id)
+    if (!isSame) noteRevision(revision)
     for (const { id } of before) collections.delete(id)
     for (const { id } of indexes) collections.set(id, collection)
     if (indexes.length === 0) known.delete(collection)
@@ -89,10 +117,14 @@ export function indexRegistry(onChange: () => void, onError: (error: unknown) =>
     onChange()
   }
 
-  function take(id: string, member: Member | null): void {
+  function take(id: string, member: Member | null, revision: number | null): void {
     try {
-      if (member === null) progress.delete(id)
-      else progress.set(id, parseStored(id, String(member.value)))
+      const before = progress.get(id)
+      const after = member === null ? undefined : parseStored(id, String(member.value))
+      if (after === undefined) progress.delete(id)
+      else progress.set(id, after)
+      // How far a build is does not matter to writers.
+      if (before?.state !== after?.state || before?.generation !== after?.generation) noteRevision(revision)
     } catch (error) {
       onError(new Error(`the progress of index ${id} cannot be read`, { cause: error }))
     }
@@ -102,19 +134,20 @@ export function indexRegistry(onChange: () => void, onError: (error: unknown) =>
   }
 
   function statusOf(index: Index): IndexStatus {
-    const { state, position, examined, failure } = progressOf(index)
-    return { ...index, state, position, examined, failure }
+    return { ...index, ...progressOf(index) }
   }
 
   return {
     set,
-    disable() {
-      isDisabled = true
-      for (const collection of [...known.keys()]) set(collection, [])
+    revision: () => lastRevision,
+    lose({ id, generation }) {
+      if (lost.get(id) === generation) return
+      lost.set(id, generation)
+      onChange()
     },
     hasAny: () => known.size > 0,
     kept: (collection) => kept.get(collection),
-    isBuilding: ({ id }) => (progress.get(id) ?? notBegun).state === 'building',
+    isBuilding: (index) => progressOf(index).state === 'building',
     of: (collection) => (known.get(collection) ?? []).map(statusOf),
     counts: () => countsOf([...known.values()].flatMap((indexes) => indexes.map(progressOf))),
     all: () => [...known.values()].flatMap((indexes) => indexes.map(statusOf)),
@@ -155,12 +188,13 @@ export function nearSettings(of: string): MemberRef {
 
 /** Returns the write that stores the progress of an index. */
 export function progressPut({ id, of }: Index, progress: IndexProgress): Put {
-  const { state, position, examined, failure } = progress
+  const { state, position, examined, failure, generation, builder } = progress
+  const shared = generation === null && builder === null ? {} : { generation, builder }
   return {
     op: 'put',
     collection: indexesCollection,
     key: id,
-    value: JSON.stringify({ of, state, position, examined, failure }),
+    value: JSON.stringify({ of, state, position, examined, failure, ...shared }),
     contentType: jsonContentType,
     flags: 0,
     expiresAtMs: null,

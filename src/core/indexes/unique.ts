@@ -49,7 +49,7 @@ export async function readHolders(
 ): Promise<Holders> {
   const asked = [...removed, ...added].filter(isUniqueChange)
   const entries = await engine.readMany(
-    asked.map(({ index, entry }) => ({ collection: index.entries, key: entry.key })),
+    asked.map(({ index, entry, of }) => ({ collection: index.entries, key: entry.key, near: of })),
   )
   const holders = new Map<string, Holder>()
   for (const [i, found] of entries.entries()) {

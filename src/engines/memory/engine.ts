@@ -54,7 +54,7 @@ export function openMemory({ onCommit, firstRevision = 1 }: MemoryOptions): Engi
 
   return {
     nodeId,
-    isShared: false,
+    shared: null,
     read: (collection, key) => memberOf(latestChange(open(), { collection, key })),
     readHead: (collection, key) => headOfEntry(latestEntry(open(), { collection, key })),
     readPart: (ref, version, from, to) => partOf(memberOf(latestChange(open(), ref)), version, from, to),

@@ -1,6 +1,7 @@
 import { msToStamp } from '../../core/clock.ts'
 import type { Commit, CommitResult, MemberRef, Written } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
+import { joinedStaleView, StaleView } from '../../core/stale-view.ts'
 import type { LineMap } from './layout.ts'
 import type { LineCommitter } from './line-committer.ts'
 import type { LineReads } from './line-reads.ts'
@@ -23,6 +24,7 @@ export class RedisCommits {
   /** See `Engine.commit`. */
   commit(given: Commit): Promise<CommitResult> {
     const floor = this.reserve(given.nowMs, given.writes.length)
+    if (given.writes.some(isAnywhere)) return this.commitAnywhere(given, floor)
     const line = this.onlyLine(given)
     return line === null ? this.commitToLines(given, floor) : this.commitTo(line, given, floor)
   }
@@ -79,18 +81,30 @@ export class RedisCommits {
   /** With quotas one line after the other, so that each knows what the others have come to. */
   private async commitApart(given: Commit, floor: number): Promise<CommitResult> {
     const byLine = Map.groupBy(given.writes.keys(), (i) => this.lines.lineOfWrite(given.writes[i]!))
-    const written: Written[] = []
+    const written = new Map<number, Written>()
     const commitOne = async (line: number, indexes: readonly number[]) => {
       const writes = indexes.map((i) => given.writes[i]!)
       const result = await this.commitTo(line, { ...given, writes }, floor)
       if (!result.ok) throw new Error('a commit apart was not done')
-      for (const [n, i] of indexes.entries()) written[i] = result.written[n]!
+      for (const [n, i] of indexes.entries()) written.set(i, result.written[n]!)
     }
-    if (given.quotas !== undefined && given.quotas.length > 0) {
-      for (const [line, indexes] of byLine) await commitOne(line, indexes)
-    } else {
-      const settled = await Promise.allSettled([...byLine].map(([line, indexes]) => commitOne(line, indexes)))
-      for (const one of settled) if (one.status === 'rejected') throw one.reason
+    const isInTurn = given.quotas !== undefined && given.quotas.length > 0
+    const failures = await failuresOf([...byLine], isInTurn, ([line, indexes]) => commitOne(line, indexes))
+    const stale = failures.filter((one) => one instanceof StaleView)
+    for (const one of failures) if (!(one instanceof StaleView)) throw one
+    if (stale.length > 0) throw joinedStaleView(stale, written)
+    return { ok: true, written: given.writes.map((_, i) => written.get(i)!) }
+  }
+
+  /** Deletes whose line is not known are sent to every line: their revision says which one it is. */
+  private async commitAnywhere(given: Commit, floor: number): Promise<CommitResult> {
+    const everywhere = this.lines.all().map((line) => this.commitTo(line, given, floor))
+    const settled = await Promise.allSettled(everywhere)
+    const written = given.writes.map((): Written => nothingDone)
+    for (const one of settled) {
+      if (one.status === 'rejected') throw one.reason
+      if (!one.value.ok) throw new Error('deletes without checks were not done')
+      for (const [i, own] of one.value.written.entries()) if (own.revision > 0) written[i] = own
     }
     return { ok: true, written }
   }
@@ -107,4 +121,30 @@ export class RedisCommits {
     for (const write of writes) add(this.lines.lineOfWrite(write), write)
     return [...groups.values()]
   }
+}
+
+const nothingDone: Written = { revision: 0, createdAtMs: 0, clock: 0, existed: false }
+
+function isAnywhere(write: Commit['writes'][number]): boolean {
+  return write.op === 'delete' && write.anywhere === true
+}
+
+/** Runs tasks at once or in turn, and returns why those failed that did. In turn, none follows one that failed. */
+async function failuresOf<Task>(
+  tasks: readonly Task[],
+  isInTurn: boolean,
+  run: (task: Task) => Promise<void>,
+): Promise<unknown[]> {
+  if (isInTurn) {
+    for (const task of tasks) {
+      try {
+        await run(task)
+      } catch (error) {
+        return [error]
+      }
+    }
+    return []
+  }
+  const settled = await Promise.allSettled(tasks.map(run))
+  return settled.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []))
 }

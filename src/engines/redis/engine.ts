@@ -8,12 +8,14 @@ import type {
   MemberRef,
   OnCommit,
   OnSetback,
+  ReadRef,
   VersionRef,
 } from '../../core/engine.ts'
 import type { EngineStatus } from '../../core/engine-status.ts'
 import { KvistError } from '../../core/errors.ts'
 import { type Committed, revisionOf } from '../../core/member.ts'
 import { randomName } from '../../core/origin.ts'
+import type { SharedStore } from '../../core/shared-store.ts'
 import { realTimers, type Timers } from '../../core/timers.ts'
 import { groupCounter } from '../group-counter.ts'
 import { changesAfter } from './changes.ts'
@@ -24,6 +26,7 @@ import { linePosition, parseVector, type Vector, vectorOf, vectorText } from './
 import { faultOf } from './errors.ts'
 import type { GroupResult } from './group.ts'
 import { groupScripts } from './group-scripts.ts'
+import { indexLines } from './index-lines.ts'
 import { type LineKeys, LineMap, lineKeys } from './layout.ts'
 import { openLines, subscribeLines } from './line-channels.ts'
 import { LineCommitter } from './line-committer.ts'
@@ -35,7 +38,7 @@ import forgetScript from './scripts/forget.lua' with { type: 'text' }
 import leaseScript from './scripts/lease.lua' with { type: 'text' }
 import { openCheckedCluster } from './start-checks.ts'
 import { statusOf } from './status.ts'
-import { openStore, type StoreSettings } from './store-settings.ts'
+import { openStore, raiseFormat, type StoreSettings } from './store-settings.ts'
 
 export interface RedisEngineOptions extends RedisOptions {
   readonly onCommit: OnCommit
@@ -85,7 +88,7 @@ export async function openRedis(options: RedisEngineOptions): Promise<RedisStore
 function verbsOf(engine: RedisEngine): RedisStore {
   return {
     nodeId: engine.nodeId,
-    isShared: engine.isShared,
+    shared: engine.shared,
     read: (collection, key) => engine.read(collection, key),
     readHead: (collection, key) => engine.readHead(collection, key),
     readPart: (ref, version, from, to) => engine.readPart(ref, version, from, to),
@@ -112,7 +115,7 @@ function verbsOf(engine: RedisEngine): RedisStore {
 
 class RedisEngine implements RedisStore {
   readonly nodeId: string
-  readonly isShared = true
+  readonly shared: SharedStore
   private readonly cluster: Cluster
   private readonly options: RedisEngineOptions
   private readonly keys: readonly LineKeys[]
@@ -142,6 +145,12 @@ class RedisEngine implements RedisStore {
     this.nodeId = nodeId
     this.keys = lineKeys(options.prefix, lines)
     this.lines = new LineMap(lines, options.placement)
+    this.shared = indexLines({
+      cluster,
+      keys: this.keys,
+      lines: this.lines,
+      raiseFormat: () => raiseFormat(cluster, options),
+    })
     this.lineReads = new LineReads(cluster, this.keys)
     this.feed = new CommitFeed(
       {
@@ -200,7 +209,7 @@ class RedisEngine implements RedisStore {
     return this.opened().readPart(ref, version, from, to)
   }
 
-  async readMany(refs: readonly MemberRef[], maxBytes?: number) {
+  async readMany(refs: readonly ReadRef[], maxBytes?: number) {
     return this.opened().readMany(refs, maxBytes)
   }
 

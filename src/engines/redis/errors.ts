@@ -1,4 +1,6 @@
 import { type ErrorCode, KvistError } from '../../core/errors.ts'
+import type { IndexGuard } from '../../core/shared-store.ts'
+import { StaleView } from '../../core/stale-view.ts'
 import { RedisError } from './cluster.ts'
 
 /** Errors of the servers, by their first word; others are `storage_failed`. */
@@ -23,6 +25,13 @@ export function faultOf(error: unknown): KvistError {
     unavailable: "the clocks of this server and of the member's Redis server differ too much",
   }
   return new KvistError(code, details[code] ?? 'the Redis server refused a command', {}, error)
+}
+
+/** Returns what the core has to know first, if a script refused something for that; `guard` is that of a scan. */
+export function staleViewOf(error: unknown, guard?: IndexGuard): StaleView | null {
+  if (!(error instanceof RedisError)) return null
+  if (error.code === 'VIEW') return new StaleView(Number(error.message.slice('VIEW '.length)))
+  return error.code === 'PARTIAL' && guard !== undefined ? new StaleView(0, guard) : null
 }
 
 export function outcomeUnknown(cause?: unknown): KvistError {

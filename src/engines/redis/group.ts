@@ -22,6 +22,8 @@ export interface GroupHead {
   readonly seq: number
   readonly wallMs: number
   readonly nodeId: string
+  /** `view` of the commits. */
+  readonly view: number
 }
 
 /** Groups whose clock differs by more from that of the server are refused: they would expire members at other times. */
@@ -96,8 +98,8 @@ export function encodeGroup(head: GroupHead, commits: readonly LineCommit[]): En
 }
 
 /** What each group says of itself after the name of its server; `scripts/begin.lua` reads it. */
-export function headNumbers({ seq, wallMs }: GroupHead): readonly number[] {
-  return [seq, wallMs, maxSkewMs, maxPublishedBytes]
+export function headNumbers({ seq, wallMs, view }: GroupHead): readonly number[] {
+  return [seq, wallMs, maxSkewMs, maxPublishedBytes, view]
 }
 
 const noSize: CollectionSize = { members: 0, bytes: 0 }

@@ -9,7 +9,7 @@ import { slotCount, slotOf } from './slots.ts'
  *
  * | Key | Type | Holds |
  * | --- | --- | --- |
- * | h | hash | head: revision, clock, owner, gaps, newest forgotten tombstone; per server its last group and the result |
+ * | h | hash | head: revision, clock, owner, gaps, newest forgotten tombstone, view of the indexes; which are whole; per server its last group and the result |
  * | i | hash | field → record (record.ts) with values up to `maxInlineBytes`; tombstones too |
  * | v | hash | field → larger values |
  * | o | sorted set, score 0 | fields of the members: their order by key |

@@ -2,7 +2,7 @@ import type { CommitResult } from '../../core/engine.ts'
 import type { KvistError } from '../../core/errors.ts'
 import { monotonicMs } from '../../runtime/clock.ts'
 import { type Cluster, RedisError } from './cluster.ts'
-import { faultOf, outcomeUnknown } from './errors.ts'
+import { faultOf, outcomeUnknown, staleViewOf } from './errors.ts'
 import { decodeGroup, encodeGroup, type GroupResult, type LineCommit, maxSkewMs } from './group.ts'
 import type { GroupScripts } from './group-scripts.ts'
 import type { LineKeys } from './layout.ts'
@@ -111,7 +111,9 @@ export class LineCommitter {
     let count = 0
     let writes = 0
     let bytes = 0
+    const { view } = this.queue[0]!.commit
     for (const one of this.queue) {
+      if (one.commit.view !== view) break
       writes += one.commit.writes.length
       bytes += one.bytes
       if (count > 0 && (one.elsewhere !== null || writes > maxGroupWrites || bytes > maxGroupBytes)) break
@@ -130,6 +132,11 @@ export class LineCommitter {
       this.reportThenSettle(group, result, isReplicated)
       this.options.onOutcome(null)
     } catch (error) {
+      const stale = staleViewOf(error)
+      if (stale !== null) {
+        for (const { reject } of group) reject(stale)
+        return
+      }
       const fault = faultOf(error)
       if (fault.code === 'storage_full' && !onlyDeletes) {
         await this.withoutPuts(group, fault)
@@ -187,6 +194,8 @@ export class LineCommitter {
       }
       if (failure !== null) {
         if (!(failure instanceof RedisError)) throw failure
+        // Whatever was sent before is refused, too, if it arrives later.
+        if (staleViewOf(failure) !== null) throw failure
         if (failure.outcome === 'maybe_done') mayBeDone = true
         else if (failure.outcome === 'not_done') throw mayBeDone ? outcomeUnknown(failure) : failure
         else if (!this.wasSlow(failure, sentMs)) throw mayBeDone ? outcomeUnknown(failure) : failure
@@ -207,7 +216,7 @@ export class LineCommitter {
     const { keys, scripts, instance, nodeId } = this.options
     const { head, records, values, order, members, tombstones, expiries, sizes } = keys
     const names = [head, records, values, order, members, tombstones, expiries, sizes]
-    const about = { instance, seq: this.seq, wallMs, nodeId }
+    const about = { instance, seq: this.seq, wallMs, nodeId, view: commits[0]!.view ?? 0 }
     const rest = [keys.channel, runIdArgument] as const
     const puts = onlyDeletes ? null : encodePuts(about, commits)
     if (puts !== null) return ['EVALSHA', scripts.puts, names.length, ...names, puts, ...rest]

@@ -1,13 +1,15 @@
 import type { MemberRef } from '../../core/engine.ts'
 import type { Change, Member } from '../../core/member.ts'
+import type { IndexGuard } from '../../core/shared-store.ts'
 import type { Cluster } from './cluster.ts'
 import type { LineState } from './cursors.ts'
-import { faultOf } from './errors.ts'
+import { faultOf, staleViewOf } from './errors.ts'
 import { fieldOf, fieldRange, type LineKeys, refOf } from './layout.ts'
 import { changeOf, decodeRecord, memberOf, type StoredRecord } from './record.ts'
 import type { RedisCommand, Reply } from './resp.ts'
 import expiringScript from './scripts/expiring.lua' with { type: 'text' }
 import feedScript from './scripts/feed.lua' with { type: 'text' }
+import guardIndexScript from './scripts/guard-index.lua' with { type: 'text' }
 import partScript from './scripts/part.lua' with { type: 'text' }
 import scanScript from './scripts/scan.lua' with { type: 'text' }
 import valuesScript from './scripts/values.lua' with { type: 'text' }
@@ -44,13 +46,16 @@ const maxFields = 4000
 export class LineReads {
   private readonly cluster: Cluster
   private readonly keys: readonly LineKeys[]
-  private readonly scripts: Readonly<Record<'scan' | 'feed' | 'values' | 'part' | 'expiring', string>>
+  private readonly scripts: Readonly<
+    Record<'scan' | 'scanIndex' | 'feed' | 'values' | 'part' | 'expiring', string>
+  >
 
   constructor(cluster: Cluster, keys: readonly LineKeys[]) {
     this.cluster = cluster
     this.keys = keys
     this.scripts = {
       scan: cluster.script(scanScript),
+      scanIndex: cluster.script(`${guardIndexScript}${scanScript}`),
       feed: cluster.script(feedScript),
       values: cluster.script(valuesScript),
       part: cluster.script(partScript),
@@ -103,14 +108,19 @@ export class LineReads {
     return Buffer.isBuffer(part) ? { record, part: new Uint8Array(part) } : null
   }
 
-  /** Returns members in the order of their keys; of fewer than `limit` there are no more. */
-  async scan(line: number, { collection, from, to, isDescending, limit }: ScanPart): Promise<FoundRecord[]> {
-    const { order, records } = this.keys[line]!
+  /** Returns members in the order of their keys; of fewer than `limit` there are no more. Rejects with `StaleView` for the guard. */
+  async scan(line: number, part: ScanPart): Promise<FoundRecord[]> {
+    const { collection, from, to, isDescending, limit, guard } = part
+    const { order, records, head } = this.keys[line]!
     const range = fieldRange(collection)
     const low = `[${range.from}${from ?? ''}`
     const high = to === null ? `(${range.to}` : `(${range.from}${to}`
     const bounds = isDescending ? ['ZREVRANGEBYLEX', high, low] : ['ZRANGEBYLEX', low, high]
-    const found = await this.script(line, 'scan', [order, records], [...bounds, String(limit)])
+    const asked = [...bounds, String(limit)]
+    if (guard === undefined) return foundIn(line, await this.script(line, 'scan', [order, records], asked))
+    const { id, generation, view } = guard
+    const guarded = [...asked, id, String(generation), String(view)]
+    const found = await this.script(line, 'scanIndex', [order, records, head], guarded, guard)
     return foundIn(line, found)
   }
 
@@ -189,21 +199,22 @@ export class LineReads {
     name: keyof LineReads['scripts'],
     keys: readonly string[],
     rest: readonly string[],
+    guard?: IndexGuard,
   ): Promise<readonly Reply[]> {
-    return this.list(line, ['EVALSHA_RO', this.scripts[name], keys.length, ...keys, ...rest])
+    return this.list(line, ['EVALSHA_RO', this.scripts[name], keys.length, ...keys, ...rest], guard)
   }
 
-  private async list(line: number, command: RedisCommand): Promise<readonly Reply[]> {
-    const reply = await this.send(line, command)
+  private async list(line: number, command: RedisCommand, guard?: IndexGuard): Promise<readonly Reply[]> {
+    const reply = await this.send(line, command, guard)
     if (!Array.isArray(reply)) throw faultOf(new Error('the reply is no list'))
     return reply
   }
 
-  private async send(line: number, command: RedisCommand): Promise<Reply> {
+  private async send(line: number, command: RedisCommand, guard?: IndexGuard): Promise<Reply> {
     try {
       return await this.cluster.read(this.keys[line]!.slot, command)
     } catch (error) {
-      throw faultOf(error)
+      throw staleViewOf(error, guard) ?? faultOf(error)
     }
   }
 }
@@ -214,6 +225,7 @@ export interface ScanPart {
   readonly to: string | null
   readonly isDescending: boolean
   readonly limit: number
+  readonly guard?: IndexGuard | undefined
 }
 
 function foundIn(line: number, reply: readonly Reply[]): FoundRecord[] {

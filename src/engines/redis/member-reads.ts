@@ -1,4 +1,4 @@
-import type { MemberRef, ScanPage, ScanRange } from '../../core/engine.ts'
+import type { MemberRef, ReadRef, ScanPage, ScanRange } from '../../core/engine.ts'
 import { compareKeys, keyAfter } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import {
@@ -38,8 +38,8 @@ export class RedisMembers {
     this.whenReported = whenReported
   }
 
-  async read(ref: MemberRef): Promise<Member | null> {
-    const line = this.lines.lineOf(ref)
+  async read(ref: ReadRef): Promise<Member | null> {
+    const line = this.lines.lineOf(ref.near ?? ref)
     const record = await this.record(line, ref)
     if (record === null || record.isTombstone) return null
     if (record.value !== null) return memberOf(ref.key, record)
@@ -71,7 +71,7 @@ export class RedisMembers {
     return found !== null && isVersion({ ...found.record, ...ref }, version) ? found.part : null
   }
 
-  async readMany(refs: readonly MemberRef[], maxBytes?: number): Promise<(Member | null)[]> {
+  async readMany(refs: readonly ReadRef[], maxBytes?: number): Promise<(Member | null)[]> {
     for (let attempt = 1; ; attempt++) {
       const records = withinBytes(await this.recordsOf(refs), maxBytes)
       const found = records.filter((one) => one !== null)
@@ -103,12 +103,13 @@ export class RedisMembers {
   }
 
   private async scanOnce(range: ScanRange) {
-    const { collection, from, to, order, keysOnly, maxBytes = maxPageBytes } = range
+    const { collection, from, to, order, keysOnly, maxBytes = maxPageBytes, guard } = range
     const limit = Math.min(range.limit, maxLinePage)
-    const lines = this.lines.linesOf(collection)
+    // Entries are on the lines of what they index.
+    const lines = this.lines.linesOf(guard?.of ?? collection)
     const share = shareOf(limit + 1, lines.length)
     const isDescending = order === 'desc'
-    const part = { collection, from, to, isDescending, limit: share }
+    const part = { collection, from, to, isDescending, limit: share, guard }
     const pages = await Promise.all(lines.map((line) => this.reads.scan(line, part)))
     const sign = isDescending ? -1 : 1
     const byKey = (a: FoundRecord, b: FoundRecord) => sign * compareKeys(a.key, b.key)
@@ -132,9 +133,9 @@ export class RedisMembers {
     return { found, next: next.next, isCut }
   }
 
-  private async recordsOf(refs: readonly MemberRef[]): Promise<(FoundRecord | null)[]> {
+  private async recordsOf(refs: readonly ReadRef[]): Promise<(FoundRecord | null)[]> {
     const result: (FoundRecord | null)[] = refs.map(() => null)
-    const byLine = Map.groupBy(refs.keys(), (i) => this.lines.lineOf(refs[i]!))
+    const byLine = Map.groupBy(refs.keys(), (i) => this.lines.lineOf(refs[i]!.near ?? refs[i]!))
     await Promise.all(
       [...byLine].map(async ([line, indexes]) => {
         const records = await this.reads.records(

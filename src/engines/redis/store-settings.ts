@@ -5,8 +5,9 @@ import type { RedisOptions } from './options.ts'
 import createScript from './scripts/create.lua' with { type: 'text' }
 import { slotOf } from './slots.ts'
 
-/** The version of the layout and of the scripts. */
-const format = '1'
+/** The version of the layout and of the scripts. A store that has had indexes has the second: versions that read the first do not keep them. */
+const formats = ['1', '2'] as const
+const [format, withIndexes] = formats
 
 /**
  * On a single server there are no primaries to spread lines over, and fewer make larger groups; more than one, so that a
@@ -26,7 +27,7 @@ export interface StoreSettings {
 export async function openStore(cluster: Cluster, options: RedisOptions): Promise<StoreSettings> {
   const { prefix, placement } = options
   const lines = options.lines ?? (cluster.isSingle ? usualLines.single : usualLines.cluster)
-  const key = `{${prefix}}store`
+  const key = storeKey(prefix)
   const given = { format, lines: String(lines), placement, node: randomName(nodeIdLength) }
   const script = cluster.script(createScript)
   const command = ['EVALSHA', script, 1, key, ...Object.entries(given).flat()]
@@ -38,9 +39,9 @@ export async function openStore(cluster: Cluster, options: RedisOptions): Promis
     throw new Error(`redis: the store cannot be opened: ${faultOf(error).message}`, { cause: error })
   }
   const stored = (name: string) => fields.get(name) ?? ''
-  if (stored('format') !== format) {
+  if (!formats.some((one) => one === stored('format'))) {
     throw new Error(
-      `redis: the store ${prefix} has format ${stored('format')}; this kvist reads format ${format}`,
+      `redis: the store ${prefix} has format ${stored('format')}; this kvist reads formats ${formats.join(' and ')}`,
     )
   }
   if (options.lines !== null && stored('lines') !== given.lines) {
@@ -54,6 +55,18 @@ export async function openStore(cluster: Cluster, options: RedisOptions): Promis
     )
   }
   return { nodeId: stored('node'), lines: Number(stored('lines')) }
+}
+
+function storeKey(prefix: string): string {
+  return `{${prefix}}store`
+}
+
+/** Keeps servers of versions that know no indexes from starting. */
+export async function raiseFormat(cluster: Cluster, { prefix }: Pick<RedisOptions, 'prefix'>): Promise<void> {
+  const key = storeKey(prefix)
+  await cluster.write(slotOf(key), ['HSET', key, 'format', withIndexes]).catch((error: unknown) => {
+    throw faultOf(error)
+  })
 }
 
 function fieldsOf(reply: readonly unknown[]): Map<string, string> {

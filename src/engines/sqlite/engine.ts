@@ -335,7 +335,7 @@ function engineOf(parts: EngineParts): SqliteEngine {
   }
   return {
     nodeId,
-    isShared: false,
+    shared: null,
     read: (collection, key) => reading(() => readMember(overlay, collection, key)),
     readHead: (collection, key) => reading(() => readMemberHead(overlay, collection, key)),
     readPart: (ref, version, from, to) => reading(() => readMemberPart(overlay, ref, version, from, to)),

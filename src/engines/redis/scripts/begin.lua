@@ -1,17 +1,17 @@
 -- The beginning of puts.lua and commits.lua. Reads the head of the line, returns the result of a group that was applied
--- before, and refuses one whose clock is off.
+-- before, and refuses one whose clock is off, or whose server knows less of the indexes than one that has written to the line.
 --
 -- KEYS: h i v o l g x s (layout.ts). ARGV: the group (group.ts), the channel, the run id of this server,
 -- and the large values.
 local call, pack, unpackBytes = redis.call, struct.pack, struct.unpack
 local band = bit.band
 local group = cmsgpack.unpack(ARGV[1])
-local instance, seq, wallMs, maxSkewMs, maxPublished = group[1], group[2], group[3], group[4], group[5]
+local instance, seq, wallMs, maxSkewMs, maxPublished, view = unpack(group, 1, 6)
 local h, i, v, o, l, g, x, s = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local TOMB, EXPIRED, TEXT, LARGE, TYPED, FOREIGN, ENDS, STAMPED = 1, 2, 4, 8, 16, 32, 64, 128
 local none = -1
 
-local head = call('HMGET', h, 'rev', 'clock', 'owner', 'n' .. instance)
+local head = call('HMGET', h, 'rev', 'clock', 'owner', 'n' .. instance, 'view')
 local rev, clock = tonumber(head[1] or 0), tonumber(head[2] or 0)
 if head[4] then
   local last = cmsgpack.unpack(head[4])
@@ -22,6 +22,7 @@ if head[4] then
   end
   if last[1] > seq then return redis.error_reply('STALE a later group of this server was applied') end
 end
+if head[5] and tonumber(head[5]) > view then return redis.error_reply('VIEW ' .. head[5]) end
 local time = call('TIME')
 local serverMs = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 if math.abs(serverMs - wallMs) > maxSkewMs then
@@ -53,6 +54,7 @@ local function writeHead(reply)
   if clock > rev then add('clock', score(clock)) end
   if isNewOwner then add('owner', owner) end
   if gaps then add('gaps', gaps) end
+  if view > tonumber(head[5] or 0) then add('view', score(view)) end
   call('HSET', h, unpack(state))
 end
 

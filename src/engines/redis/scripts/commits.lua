@@ -1,7 +1,7 @@
 -- Applies any commits to a line, or nothing; begin.lua comes before it. All checks come before all writes, because a
 -- script that fails does not take back what it wrote. The same promises as engines/memory/commit.ts, on packed records
 -- (record.ts).
-local nodeId, fields, nameLengths, commits = group[6], group[7], group[8], group[9]
+local nodeId, fields, nameLengths, commits = group[7], group[8], group[9], group[10]
 
 local function decode(bytes)
   local kind, revision, at = unpackBytes('>Bd', bytes)

@@ -1,5 +1,5 @@
 -- Applies puts that have no conditions, no quotas, no origin and no large values; begin.lua comes before it. It does what commits.lua would do, in less time.
-local fields, puts = group[6], group[7]
+local fields, puts = group[7], group[8]
 local old = call('HMGET', i, unpack(fields))
 local records, revisions, results, messages = {}, {}, {}, {}
 local begun, buried, withLarge = {}, {}, {}

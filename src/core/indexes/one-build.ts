@@ -1,0 +1,301 @@
+import type { Engine, FeedCursor } from '../engine.ts'
+import { keyAfter } from '../keys.ts'
+import { nextTick } from '../next-tick.ts'
+import { settingsCollection } from '../settings.ts'
+import type { SharedStore } from '../shared-store.ts'
+import { StaleView } from '../stale-view.ts'
+import type { Timers } from '../timers.ts'
+import { type EntryAdder, entryAdder } from './add-entries.ts'
+import { clearEntries, type DropOptions, dropEntries, nearOf } from './drop-entries.ts'
+import type { IndexView } from './index-view.ts'
+import type { Pauses } from './pauses.ts'
+import {
+  type IndexProgress,
+  type IndexRegistry,
+  type IndexStatus,
+  indexesCollection,
+  nearSettings,
+  notBegun,
+  progressPut,
+} from './registry.ts'
+
+/** Of a page: to read them and compute their entries holds the thread for 2 ms. */
+const pageMembers = 512
+/** Progress is stored this often. */
+const saveEveryMs = 500
+/**
+ * While clients write, the build rests so many times as long as a page has held the thread before its commit. The commit takes the thread
+ * half as long again and more, so the build has a quarter of it at most, and does a million members in 50 s if no other program needs the processor.
+ */
+const restFactor = 12
+/** A page holds the thread no longer; if it seems to, the clock was set. */
+const maxHeldMs = 500
+/** The pause before a build begins anew. */
+const anewMs = 200
+
+/** What happens to an index; the server logs it. */
+export interface IndexEvent {
+  readonly type: 'building' | 'ready' | 'failed' | 'dropped'
+  /** The collection; null of an index that is known no more. */
+  readonly collection: string | null
+  readonly name: string | null
+  readonly examined: number
+  readonly failure: string | null
+}
+
+export interface IndexBuilderOptions extends DropOptions {
+  readonly engine: DropOptions['engine'] & Pick<Engine, 'read' | 'readMany' | 'stats'>
+  readonly registry: Pick<IndexRegistry, 'of' | 'all' | 'stored'>
+  readonly view: IndexView
+  readonly makeRoom: () => Promise<void>
+  readonly now: () => number
+  readonly timers: Timers
+  readonly onError: (error: unknown) => void
+  readonly onEvent: (event: IndexEvent) => void
+}
+
+export interface BuildOptions extends IndexBuilderOptions {
+  /** The name of this server among those that write to the store; null where it is the only one. */
+  readonly builder: string | null
+}
+
+/** What the checks of the progress are computed from. */
+interface Revisions {
+  /** Null where no progress is stored. */
+  progress: number | null
+  settings: number | null
+}
+
+/** One build of an index. */
+export class Build {
+  private readonly options: BuildOptions
+  private readonly index: IndexStatus
+  private readonly pauses: Pauses
+  /** All that was written later has its entry. */
+  private readonly knownSince: FeedCursor
+  private progress: IndexProgress = notBegun
+  private revisions: Revisions = { progress: null, settings: null }
+  private savedMs: number
+  private readonly adder: EntryAdder
+  /** The commits of the store at the last rest. */
+  private total: number
+
+  constructor(options: BuildOptions, index: IndexStatus, pauses: Pauses, knownSince: FeedCursor) {
+    this.knownSince = knownSince
+    this.options = options
+    this.index = index
+    this.adder = entryAdder(options, index)
+    this.pauses = pauses
+    this.savedMs = options.now()
+    this.total = options.engine.stats().commits
+  }
+
+  /** Builds until the index is ready, has failed, or is not the same any more. */
+  async run(): Promise<void> {
+    this.revisions = await this.readRevisions()
+    if (!this.isKnown()) return
+    this.report('building')
+    let isBegun = this.revisions.progress !== null && (await this.resume())
+    do {
+      if (!isBegun && !(await this.begin())) return
+      if (!(await this.addAll())) return
+      if (await this.finish()) return
+      // A failover may have taken entries back.
+      isBegun = false
+      await this.pauses.pause(anewMs)
+    } while (this.isKnown() && !this.pauses.isStopped())
+  }
+
+  /** Goes on with a build that was begun; returns false if that has to begin anew. */
+  private async resume(): Promise<boolean> {
+    const { builder } = this.options
+    if (builder === null) this.progress = this.index
+    else if (this.index.generation === null) return false
+    else return this.save({ ...this.index, builder })
+    return true
+  }
+
+  /** Deletes entries of a former life, and stores the first progress. Returns false if the index is not the same any more. */
+  private async begin(): Promise<boolean> {
+    const { options, index, pauses } = this
+    const { shared } = options.engine
+    if (shared !== null) return this.beginShared(shared)
+    await dropEntries(
+      options,
+      index.entries,
+      nearOf(index),
+      this.knownSince,
+      () => pauses.isStopped() || !this.isKnown(),
+    )
+    return !pauses.isStopped() && (await this.save(notBegun))
+  }
+
+  /**
+   * Where other servers write to the store, the first progress comes first, so that one of them builds. After the lines
+   * are raised no server writes without entries.
+   */
+  private async beginShared(shared: SharedStore): Promise<boolean> {
+    const { options, index, pauses } = this
+    const claimed = { ...notBegun, builder: options.builder }
+    if (!(await this.save(claimed))) return false
+    const generation = this.revisions.progress!
+    options.view.adopt(generation)
+    const raise = (view: number) => shared.beginIndex({ id: index.id, generation }, view)
+    if (!(await this.withView(generation, raise))) return false
+    const goesOn = async () => !pauses.isStopped() && this.isKnown() && (await this.saveInTime())
+    return (await clearEntries(options, index, goesOn)) && this.save({ ...claimed, generation })
+  }
+
+  /** Returns false if this server's view of the indexes was too old; it is refreshed then. */
+  private async withView(least: number, run: (view: number) => Promise<unknown>): Promise<boolean> {
+    const { view } = this.options
+    try {
+      // It is smaller while the settings are read again after a setback.
+      if (view.number() < least) throw new StaleView(least)
+      await run(view.number())
+      return true
+    } catch (error) {
+      if (!(error instanceof StaleView)) throw error
+      await view.refresh(error)
+      return false
+    }
+  }
+
+  /** Gives all members that are left their entries; returns false if the build does not go on. */
+  private async addAll(): Promise<boolean> {
+    for (;;) {
+      if (!this.isKnown()) return false
+      if (this.pauses.isStopped()) {
+        // The server stops: the next one goes on from here.
+        await this.save(this.progress)
+        return false
+      }
+      const { engine, now } = this.options
+      const askedMs = now()
+      const { position, examined } = this.progress
+      const range = { collection: this.index.of, from: position, to: null, order: 'asc' } as const
+      const scanning = engine.scan({ ...range, limit: pageMembers, keysOnly: false })
+      const { members, next } = await scanning
+      // An engine that is elsewhere does not hold the thread.
+      const startMs = scanning instanceof Promise ? now() : askedMs
+      const adding = this.adder.add(members)
+      const heldMs = now() - startMs
+      const duplicates = await adding
+      if (duplicates.length > 0) {
+        await this.fail(duplicates)
+        return false
+      }
+      this.progress = { ...this.progress, position: next, examined: examined + members.length }
+      if (next === null) return true
+      if (!(await this.saveInTime())) return false
+      await this.rest(startMs, heldMs)
+    }
+  }
+
+  private isKnown(): boolean {
+    return this.options.registry
+      .of(this.index.of)
+      .some(({ id, state }) => id === this.index.id && state === 'building')
+  }
+
+  private async readRevisions(): Promise<Revisions> {
+    const { engine } = this.options
+    const { id, of } = this.index
+    const settings = await engine.read(settingsCollection, of)
+    // By a scan: it is near the settings, where a read by key need not find it.
+    const range = { collection: indexesCollection, from: id, to: keyAfter(id), order: 'asc' } as const
+    const [progress] = (await engine.scan({ ...range, limit: 1, keysOnly: true })).members
+    return { progress: progress?.revision ?? null, settings: settings?.revision ?? null }
+  }
+
+  /** Stores the progress; returns false if the index is not the one any more that is built. */
+  private async save(progress: IndexProgress): Promise<boolean> {
+    const { id, of } = this.index
+    const near = nearSettings(of)
+    for (;;) {
+      const { progress: revision, settings } = this.revisions
+      const checks = [
+        { collection: indexesCollection, key: id, revision, near },
+        { collection: settingsCollection, key: of, revision: settings },
+      ]
+      const written = await this.options.commit(checks, [progressPut(this.index, progress)])
+      if (written !== null) {
+        this.revisions = { progress: written[0]!.revision, settings }
+        this.progress = progress
+        this.savedMs = this.options.now()
+        return true
+      }
+      const current = await this.readRevisions()
+      // Other settings were changed: had the index been removed, its progress would have been, too.
+      if (revision === null || current.progress !== revision) return false
+      this.revisions = current
+    }
+  }
+
+  /** Stores the progress if that is due; returns as `save` does. */
+  private async saveInTime(): Promise<boolean> {
+    const sinceMs = this.options.now() - this.savedMs
+    return (sinceMs >= 0 && sinceMs <= saveEveryMs) || this.save(this.progress)
+  }
+
+  /** Returns false if the index has to be built anew. */
+  private async finish(): Promise<boolean> {
+    const { shared } = this.options.engine
+    if (shared !== null && !(await this.finishShared(shared))) return !this.isKnown()
+    const progress = { ...this.progress, state: 'ready', position: null } as const
+    if (await this.save(progress)) this.report('ready')
+    return true
+  }
+
+  /** Returns false if a failover may have taken entries back, or the index is not the same any more. */
+  private async finishShared(shared: SharedStore): Promise<boolean> {
+    const life = { id: this.index.id, generation: this.progress.generation! }
+    let isWhole = false
+    const finish = async (view: number) => {
+      isWhole = await shared.finishIndex(life, view)
+    }
+    while (!(await this.withView(life.generation, finish))) if (!this.isKnown()) return false
+    return isWhole
+  }
+
+  private async fail(duplicates: readonly string[]): Promise<void> {
+    const failure = `members have the same values: ${duplicates.join(', ')}`
+    if (!(await this.save({ ...this.progress, state: 'failed', position: null, failure }))) return
+    this.report('failed')
+    // Where others write to the store, they are deleted as those of unknown indexes are.
+    if (this.options.builder !== null) return
+    await dropEntries(
+      this.options,
+      this.index.entries,
+      nearOf(this.index),
+      this.options.engine.head(),
+      this.pauses.isStopped,
+    )
+  }
+
+  private report(type: IndexEvent['type']): void {
+    const { of: collection, name } = this.index
+    const { examined, failure } = this.progress
+    this.options.onEvent({ type, collection, name, examined, failure })
+  }
+
+  /** Lets others work, and rests while clients write. Waiting for the commit was rest, too. */
+  private async rest(startMs: number, heldMs: number): Promise<void> {
+    const { engine, now } = this.options
+    const { commits } = engine.stats()
+    const byOthers = commits - this.total - this.adder.takeCommits()
+    this.total = commits
+    // One may be that of the progress.
+    if (byOthers <= 1) return nextTick()
+    const held = within(heldMs, 1, maxHeldMs)
+    const rested = within(now() - startMs - held, 0, maxHeldMs)
+    const leftMs = held * restFactor - rested
+    if (leftMs < 1) return nextTick()
+    await this.pauses.pause(leftMs)
+  }
+}
+
+/** The clock may have been set in between. */
+function within(ms: number, least: number, most: number): number {
+  return Math.min(Math.max(ms, least), most)
+}
