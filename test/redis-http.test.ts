@@ -55,6 +55,8 @@ const ofEngines = [
   'test/memcached',
 ]
 
+const ofFinding = ['test/v1-find.test.ts', 'src/core/find/find.test.ts']
+
 interface RunOnRedis {
   readonly name: string
   readonly run: readonly string[]
@@ -93,6 +95,13 @@ const runs: readonly RunOnRedis[] = [
     run: ofEngines,
     env: ofEngine(1),
   },
+  {
+    name: 'of indexes with one line',
+    run: ['test/v1-indexes.test.ts', ...ofFinding],
+    env: ofEngine(1),
+    least: 80,
+  },
+  { name: 'of finding with sixteen lines', run: ofFinding, env: ofEngine(16), least: 50 },
   { name: 'of quotas with sixteen lines', run: ['src/core/quota.test.ts'], env: ofEngine(16), least: 35 },
 ].slice(0, process.env.KVIST_TEST_REDIS_FULL === undefined ? 1 : undefined)
 
