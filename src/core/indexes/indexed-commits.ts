@@ -65,7 +65,7 @@ export function indexedCommits(options: IndexedCommitOptions): Engine['commit'] 
 }
 
 function commitsWithEntries(options: IndexedCommitOptions): Engine['commit'] {
-  const { registry, makeRoom, commit: commitPlain } = options
+  const { registry, makeRoom, view, commit: commitPlain } = options
   const exclusive = keyedMutex()
 
   function isIndexed(write: { readonly op: string; readonly collection: string }): boolean {
@@ -109,7 +109,9 @@ function commitsWithEntries(options: IndexedCommitOptions): Engine['commit'] {
     const indexed = commit.writes.filter(isIndexed)
     if (indexed.length === 0)
       return commit === given ? commitPlain(commit) : firstOutcomes(commitPlain(commit), given)
-    if (commit.writes.length === 1 && commit.apart === undefined) return commitOne(commit)
+    // A store that other servers write to is elsewhere: nothing is read at once.
+    if (view === undefined && commit.writes.length === 1 && commit.apart === undefined)
+      return commitOne(commit)
     const ids = indexed.length === 1 ? [refId(indexed[0]!)] : [...new Set(indexed.map(refId))]
     const committing = commitIndexed(commit, ids)
     return commit === given ? committing : firstOutcomes(committing, given)
