@@ -66,6 +66,7 @@ const bars: readonly Bar[] = [
   rate('gets', 'memcached', 0.5, '100 memcached gets in a pipeline against memcached'),
   { ...rate('set', 'memcached', 0.5, 'relaxed memcached set against memcached'), contestant: 'relaxed' },
   rate('set', 'put', 1, 'durable memcached set against PUT over HTTP'),
+  rate('sets', 'put', 1, '100 durable memcached sets in a pipeline against PUT over HTTP, one at a time'),
   { load: 'set', figure: 'perSecond', against: 'memcached', text: 'durable memcached set against memcached' },
   rate('slap-get', 'memcached', 0.7, 'memcached get against memcached, by memcslap'),
   {

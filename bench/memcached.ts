@@ -24,7 +24,7 @@ interface Contestant {
   readonly title: string
   readonly port: number
   /** Its port for HTTP, and what is requested there; without it memcached's protocol is used. */
-  readonly http?: { readonly port: number; readonly kind: 'read' | 'put' }
+  readonly http?: { readonly port: number; readonly kind: 'read' | 'put'; readonly perRequest?: number }
   start(dataDir: string): Promise<Server>
 }
 
@@ -50,7 +50,10 @@ const contestants: readonly Contestant[] = [
   kvist('kvist', 'kvist', 17_212, 'full'),
   kvist('relaxed', 'kvist, relaxed', 17_213, 'relaxed'),
   { ...kvist('read', 'kvist, POST /v1/_read', 17_214, 'full'), http: { port: 17_224, kind: 'read' } },
-  { ...kvist('put', 'kvist, PUT over HTTP', 17_215, 'full'), http: { port: 17_225, kind: 'put' } },
+  {
+    ...kvist('put', 'kvist, PUT over HTTP', 17_215, 'full'),
+    http: { port: 17_225, kind: 'put', perRequest: 1 },
+  },
   { name: 'memcached', title: 'memcached', port: 17_211, start: startMemcached },
 ]
 
@@ -63,7 +66,7 @@ const loads: readonly Load[] = [
   own('multiget', 'get of 100 keys', [...reads, 'read'], { kind: 'multiget', perRequest: 100 }),
   own('gets', '100 gets in a pipeline', reads, { kind: 'gets', perRequest: 100 }),
   own('set', 'set, one key at a time', [...writes, 'put'], { kind: 'sets', perRequest: 1 }),
-  own('sets', '100 sets in a pipeline', writes, { kind: 'sets', perRequest: 100 }),
+  own('sets', '100 sets in a pipeline', [...writes, 'put'], { kind: 'sets', perRequest: 100 }),
   slap('slap-get', 'get', reads),
   slap('slap-set', 'set', writes),
 ]
