@@ -209,7 +209,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     reads?.onSetback()
     versions.onSetback()
     hub?.onSetback()
-    view.reload().catch(onError)
+    view.reload().catch((error) => isClosing(error) || onError(error))
     for (const one of others) one.load(engine).catch(onError)
   }
   const view = indexView(indexes, () => registries.load(engine))
@@ -285,6 +285,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       await engine.close()
     },
   }
+}
+
+function isClosing(error: unknown): boolean {
+  return error instanceof KvistError && error.code === 'closing'
 }
 
 /** Returns what every write needs to know of collections: their settings, and the indexes that those name. */
