@@ -1,6 +1,6 @@
 import type { MemberRef } from './engine.ts'
 
-/** A reference whose key is in the bytes of a request, as UTF-8. Engines search for the bytes; few keys are ever decoded. */
+/** A reference whose key is in other bytes, of a request or of an entry, as UTF-8. Engines search for the bytes; few keys are ever decoded. */
 export class EncodedRef implements MemberRef {
   readonly collection: string
   readonly bytes: Uint8Array

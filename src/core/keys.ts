@@ -84,6 +84,8 @@ export function keyAfter(key: string): string {
 
 /** Returns the first key after all keys that begin with a prefix; null if there is none. */
 export function prefixEnd(prefix: string): string | null {
+  const last = prefix.charCodeAt(prefix.length - 1)
+  if (last < 0x7f) return prefix.slice(0, -1) + String.fromCharCode(last + 1)
   const points = Array.from(prefix, (character) => character.codePointAt(0)!)
   while (points.length > 0) {
     const last = points.pop()!

@@ -32,8 +32,7 @@ export class Reader {
     if (text.length > maxExpressionLength) {
       this.fail(`an expression has at most ${maxExpressionLength} characters`, 0, maxExpressionLength)
     }
-    const lone = text.search(/\p{Cs}/u)
-    if (lone !== -1) this.fail('half of a surrogate pair is not a character', lone)
+    if (!text.isWellFormed()) this.fail('half of a surrogate pair is not a character', text.search(/\p{Cs}/u))
   }
 
   fail(reason: string, position: number = this.at, limit?: number): never {
@@ -50,7 +49,8 @@ export class Reader {
   }
 
   skipBlanks(): void {
-    this.match(blanks)
+    // Most tokens follow at once: the pattern is not tried then.
+    if (this.text.charCodeAt(this.at) <= 0x20) this.match(blanks)
   }
 
   isNext(token: string): boolean {

@@ -45,13 +45,19 @@ export function parseWhere(text: string): Where {
 
 function compiledWhere(text: string): Where {
   const filter = parsed('where', text, parseFilter)
-  const matches = matcher(filter)
   const ranges = rangesOf(filter)
+  /** Compiled at the first value: where an index says it all, there is none. */
+  let matches: ReturnType<typeof matcher> | null = null
   return {
     text,
     ranges,
     isRanges: comparisonsIn(filter.expression) === boundsIn(ranges),
-    matches: (value) => typeof value === 'string' && affordable(() => matches(value)),
+    matches(value) {
+      if (typeof value !== 'string') return false
+      matches ??= matcher(filter)
+      const test = matches
+      return affordable(() => test(value))
+    },
   }
 }
 

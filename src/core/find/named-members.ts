@@ -1,5 +1,5 @@
 import type { MemberRef } from '../engine.ts'
-import { memberKeyOf, type ReadEntry, readEntry } from '../indexes/entries.ts'
+import { memberRefOf, type ReadEntry, readEntry } from '../indexes/entries.ts'
 import type { Member } from '../member.ts'
 import type { MemberVisitor, StoredJson } from '../member-visitor.ts'
 import { isInRange, type KeyRange } from '../ranges.ts'
@@ -27,9 +27,9 @@ export class NamedMembers implements MemberVisitor {
 
   stored(row: StoredJson): void {
     this.examined++
-    const key = memberKeyOf(row, this.fields)
-    if (!this.add(key)) return
-    this.last = { key: row.bytes.toString('utf8', row.keyAt, row.keyEnd), memberKey: key }
+    const ref = memberRefOf(row, this.fields, this.collection)
+    if (!this.add(ref)) return
+    this.last = { key: row.bytes.toString('utf8', row.keyAt, row.keyEnd), memberKey: ref.key }
   }
 
   undo(): void {
@@ -40,12 +40,14 @@ export class NamedMembers implements MemberVisitor {
     if (entry === null) return
     this.examined++
     const read = readEntry(entry.key, entry.value, this.fields)
-    if (this.add(read.memberKey)) this.last = read
+    if (this.add({ collection: this.collection, key: read.memberKey })) this.last = read
   }
 
   /** Returns whether the member is the last that is wanted. */
-  private add(key: string): boolean {
-    if (!isInRange(this.keys, key)) return false
-    return this.refs.push({ collection: this.collection, key }) === this.wanted
+  private add(ref: MemberRef): boolean {
+    const { keys } = this
+    const isAll = keys.from === null && keys.to === null
+    if (!isAll && !isInRange(keys, ref.key)) return false
+    return this.refs.push(ref) === this.wanted
   }
 }

@@ -5,7 +5,7 @@ import { maxKeyBytes } from '../limits.ts'
 import type { StoredJson } from '../member-visitor.ts'
 import { indexOf, parseIndexes } from './definition.ts'
 import { canonicalValue, encodeValue } from './encode-value.ts'
-import { entryOf, type IndexEntry, isUniqueEntry, memberKeyOf, readEntry } from './entries.ts'
+import { entryOf, type IndexEntry, isUniqueEntry, memberRefOf, readEntry } from './entries.ts'
 
 const indexOn = (on: readonly string[], unique = false) =>
   indexOf('c', parseIndexes([{ name: 'i', on, unique }])[0]!)
@@ -168,7 +168,7 @@ describe('entries', () => {
           const entry = entryOf(of, key, `{"a":${a},"b":${b}}`)
           expect(parseKey(entry.key)).toBe(entry.key)
           expect(readEntry(entry.key, entry.value, 2).memberKey).toBe(key)
-          expect(memberKeyOf(stored(entry), 2)).toBe(key)
+          expect(memberRefOf(stored(entry), 2, 'c')).toMatchObject({ collection: 'c', key })
           expect(isUniqueEntry(entry.key, 2)).toBe(of.unique)
         }
       }),
@@ -188,7 +188,7 @@ describe('entries', () => {
           const entry = entryOf(of, key, `{"a":"${text}","b":"${text}","c":"${text}","d":"${text}"}`)
           expect(Buffer.byteLength(entry.key)).toBeLessThanOrEqual(maxKeyBytes)
           expect(readEntry(entry.key, entry.value, 4).memberKey).toBe(key)
-          expect(memberKeyOf(stored(entry), 4)).toBe(key)
+          expect(memberRefOf(stored(entry), 4, 'c')).toMatchObject({ collection: 'c', key })
         }
       }
     }

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type FieldPath, fieldOf } from '../../jsonpath/fields.ts'
+import { EncodedRef } from '../encoded-ref.ts'
+import type { MemberRef } from '../engine.ts'
 import { maxKeyBytes } from '../limits.ts'
 import type { Value } from '../member.ts'
 import type { StoredJson } from '../member-visitor.ts'
@@ -116,13 +118,14 @@ export function readEntry(key: string, value: Value, fields: number): ReadEntry 
   return { key, memberKey: key.slice(at + 1) }
 }
 
-/** Returns the key of the member that a visited entry is of. */
-export function memberKeyOf(entry: StoredJson, fields: number): string {
+/** Returns the member of a collection that a visited entry is of. A key in the entry's stays in its bytes. */
+export function memberRefOf(entry: StoredJson, fields: number, collection: string): MemberRef {
   const { bytes, keyAt, keyEnd, valueAt, valueEnd } = entry
-  if (valueEnd - valueAt > inKey.length) return String(JSON.parse(bytes.toString('utf8', valueAt, valueEnd)))
+  if (valueEnd - valueAt > inKey.length)
+    return { collection, key: String(JSON.parse(bytes.toString('utf8', valueAt, valueEnd))) }
   let at = keyAt
   for (let i = 0; i < fields; i++) at = endOfEncodedBytes(bytes, at, keyEnd)
-  return bytes.toString('utf8', at + 1, keyEnd)
+  return new EncodedRef(collection, bytes, at + 1, keyEnd)
 }
 
 /** Whether an entry has its values for itself: no other member may have the same. */

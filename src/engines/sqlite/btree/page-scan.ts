@@ -59,6 +59,8 @@ export class PageScan implements VisitCursor {
   private bytes: Buffer
   private view: DataView
   private base = 0
+  /** All rows of the current page that are still to come are in the range. */
+  private isInside = false
   /** Null where few texts are decoded, because the rows are visited. */
   private readonly text: PageText | null
   private currentKey: string | null = null
@@ -100,7 +102,7 @@ export class PageScan implements VisitCursor {
       this.beforeEnd = rows.keyEnd
     }
     const row = this.nextRow()
-    if (row < 0 || !this.isInRange(row)) return false
+    if (row < 0 || !(this.isInside || this.isInRange(row))) return false
     if (!rows.load(this.bytes, this.view, row, this.base + pageBytes)) return this.stop()
     rows.verify(this.collection, this.text)
     this.isAtRow = true
@@ -191,11 +193,14 @@ export class PageScan implements VisitCursor {
     if ((isLeaf ? leafHeadBytes : interiorHeadBytes) + count * 2 > pageBytes) return this.stop()
     const first = isLeaf ? 1 : 0
     levels.push({ page, isLeaf, count, position: this.isAscending ? first : 2 * count - first })
+    this.isInside =
+      isLeaf && this.isInRange(rowAt(this.bytes, this.base, leafHeadBytes, this.isAscending ? count - 1 : 0))
     return true
   }
 
   private leave(): void {
     this.levels.pop()
+    this.isInside = false
     const level = this.levels.at(-1)
     if (level !== undefined) this.moveTo(level.page)
   }
@@ -242,7 +247,7 @@ export class PageScan implements VisitCursor {
   private isInRange(row: number): boolean {
     const { bytes, name, end } = this
     const nameAt = row + bytes[row]!
-    if (textBytes(bytes, row + 1) !== name.length) return false
+    if (row === unsupported || textBytes(bytes, row + 1) !== name.length) return false
     for (let i = 0; i < name.length; i++) if (bytes[nameAt + i] !== name[i]) return false
     if (end === null) return true
     const order = this.compare(row, end)

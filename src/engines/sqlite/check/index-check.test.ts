@@ -5,6 +5,7 @@ import { wrongEntries } from '../../../../test/support/index-entries.ts'
 import { openDatabase } from '../../../core/database.ts'
 import type { Engine } from '../../../core/engine.ts'
 import { indexOf, parseIndexes } from '../../../core/indexes/definition.ts'
+import { notBegun, progressPut } from '../../../core/indexes/registry.ts'
 import { noSettings } from '../../../core/settings.ts'
 import { openSqlite } from '../engine.ts'
 import { checkFolder } from './check-folder.ts'
@@ -84,4 +85,14 @@ test.each([
   for (const index of indexes) expect(await wrongEntries(engine, indexOf('c', index))).toEqual([])
   await db.close()
   expect((await checkFolder(target)).findings).toEqual([])
+})
+
+test('an index that is not ready is not compared: entries may still be missing', async () => {
+  const dir = await indexedFolder()
+  const [first] = indexes
+  const building = progressPut(indexOf('c', first!), notBegun)
+  const member = { ...put('new', '{"a":9}'), collection: 'c' }
+  await withEngine(dir, (engine) => write(engine, [building, member]))
+  const { findings } = await checkFolder(dir)
+  expect(findings.map(({ what }) => what.includes('index one_b'))).toEqual([true])
 })
