@@ -2,22 +2,21 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { type Database, openDatabase, wholeCollection } from '../src/core/database.ts'
-import { parseFindOrder, parseWhere } from '../src/core/find/expressions.ts'
+import { type Database, openDatabase } from '../src/core/database.ts'
 import { parseIndexes } from '../src/core/indexes/definition.ts'
-import { everything } from '../src/core/list.ts'
 import { noSettings } from '../src/core/settings.ts'
 import { openSqlite } from '../src/engines/sqlite/engine.ts'
-import { cityOf, countryOf } from './cities.ts'
+import { cityOf } from './cities.ts'
 import { measureBuilds } from './index-builds.ts'
+import { measurePages } from './index-pages.ts'
 import { keyOf } from './members.ts'
 import { killAll } from './process.ts'
 import { median } from './statistics.ts'
 
 /**
  * What indexes cost, on the SQLite engine, in parts: `puts` into collections without indexes, with one and with three; `elsewhere`, into
- * a collection without while another one has an index; `builds` over HTTP beside writers (index-builds.ts); `pages` by an index
- * beside those by key. All but the builds are in process. Processor time counts, since the machine may be busy with other work.
+ * a collection without while another one has an index; over HTTP `builds` beside writers (index-builds.ts), and `pages` by an
+ * index beside those by key (index-pages.ts). Processor time counts, since the machine may be busy with other work.
  *
  *     npm run bench:indexes -- --members 1000000 --only puts,builds
  */
@@ -161,59 +160,12 @@ async function elsewhere(db: Database): Promise<void> {
   ])
 }
 
-async function fill(db: Database): Promise<void> {
-  for (let from = 0; from < members; from += 1000) {
-    const part = Array.from({ length: Math.min(1000, members - from) }, (_, n) => from + n)
-    await db.putAll(
-      'cities',
-      part.map((i) => ({ key: keyOf(i), ...contentOf(i) })),
-    )
-  }
-  await db.setSettings('cities', { ...noSettings, indexes: parseIndexes([byCountry]) })
-  while (db.indexesOf('cities')[0]!.state !== 'ready') await Bun.sleep(20)
-}
-
-async function pages(db: Database): Promise<void> {
-  const query = {
-    ...{ ...everything, order: parseFindOrder('@.population'), limit: 100, cursor: null },
-    ...{ keysOnly: false, fields: null, count: false },
-  }
-  await fill(db)
-  const byKey: Spent[] = []
-  const byIndex: Spent[] = []
-  const times = 2000
-  for (let round = 0; round < rounds; round++) {
-    byKey.push(
-      await spending(async () => {
-        for (let i = 0; i < times; i++)
-          await db.page('cities', { ...wholeCollection, limit: 100, from: keyOf((i * 7919) % members) })
-        return times
-      }),
-    )
-    byIndex.push(
-      await spending(async () => {
-        for (let i = 0; i < times; i++) {
-          const where = parseWhere(
-            `@.country == "${countryOf(i)}" && @.population >= ${(i * 7919) % 9_000_000}`,
-          )
-          await db.find('cities', { ...query, where })
-        }
-        return times
-      }),
-    )
-  }
-  const [key, ordered] = [byKey, byIndex].map((all) => median(all.map(perMember)))
-  console.log(
-    `a page of 100 by key takes ${Math.round(key!)} µs of processor time, by an index ${Math.round(ordered!)}: ${(ordered! / key!).toFixed(2)}`,
-  )
-}
-
 const dir = mkdtempSync(join(tmpdir(), 'kvist-bench-indexes-'))
 const parts: Readonly<Record<string, (db: Database) => Promise<void>>> = {
   elsewhere,
   puts,
   builds: () => measureBuilds(dir, members),
-  pages,
+  pages: () => measurePages(dir, members),
 }
 try {
   for (const [name, measure] of Object.entries(parts)) {
