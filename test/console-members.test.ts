@@ -5,6 +5,7 @@ import {
   appears,
   type ConsoleBrowser,
   expectAccessible,
+  pressSequence,
   screenshot,
   startConsoleBrowser,
 } from './support/console.ts'
@@ -251,8 +252,7 @@ test('with the keyboard alone members are selected, touched and deleted', async 
     await page.getByRole('textbox', { name: 'Value of user-000001' }).waitFor()
     await page.keyboard.press('Escape')
     await page.waitForURL(address('keyed'))
-    await page.keyboard.press('g')
-    await page.keyboard.press('t')
+    await pressSequence(page, ['g', 't'])
     await page.waitForURL(/\/console\/tokens/)
     await page.goBack()
     await page.keyboard.press('?')

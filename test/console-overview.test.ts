@@ -8,6 +8,7 @@ import {
   type ConsoleBrowser,
   type ConsoleOptions,
   expectAccessible,
+  pressSequence,
   screenshot,
   startConsoleBrowser,
 } from './support/console.ts'
@@ -300,8 +301,7 @@ test('on a phone in the dark it fits, and the keys lead there', async () => {
     server.url,
     async (page) => {
       await page.getByRole('link', { name: 'kvist: all collections' }).click()
-      await page.keyboard.press('g')
-      await page.keyboard.press('o')
+      await pressSequence(page, ['g', 'o'])
       await page.getByText('Up for').waitFor()
       // Screenshots need lines to show.
       const readings = process.env.KVIST_SCREENSHOTS === undefined ? 3 : 20

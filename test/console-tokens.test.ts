@@ -1,7 +1,13 @@
 import { expect } from 'bun:test'
 import type { Page } from 'playwright-core'
 import { Kvist } from '../sdk/client.ts'
-import { type ConsoleBrowser, expectAccessible, screenshot, startConsoleBrowser } from './support/console.ts'
+import {
+  type ConsoleBrowser,
+  expectAccessible,
+  pressSequence,
+  screenshot,
+  startConsoleBrowser,
+} from './support/console.ts'
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
 import { needing } from './support/needs.ts'
 import { put } from './support/responses.ts'
@@ -170,14 +176,12 @@ test('a token for a part of the store works everywhere, and says who could grant
         .getByRole('link', { name: /^users/ })
         .first()
         .waitFor()
-      await page.keyboard.press('g')
-      await page.keyboard.press('t')
+      await pressSequence(page, ['g', 't'])
       await page.getByRole('heading', { name: 'This token does not manage tokens' }).waitFor()
       await page.getByText('Read members of users whose keys begin with a.').waitFor()
       await expectAccessible(page)
       await screenshot(page, 'tokens-narrow')
-      await page.keyboard.press('g')
-      await page.keyboard.press('o')
+      await pressSequence(page, ['g', 'o'])
       await page.getByRole('heading', { name: 'This token does not show the numbers' }).waitFor()
     },
     { token },

@@ -5,6 +5,7 @@ import {
   expectAccessible,
   expectAccessibleInBothThemes,
   holdSave,
+  pressSequence,
   screenshot,
   startConsoleBrowser,
 } from './support/console.ts'
@@ -387,8 +388,7 @@ test('the keys are shown by ?, and lead everywhere', async () => {
       ['r', 'requests'],
       ['c', ''],
     ]) {
-      await page.keyboard.press('g')
-      await page.keyboard.press(key!)
+      await pressSequence(page, ['g', key!])
       await page.waitForURL(`**/console/${path}`)
     }
   })
