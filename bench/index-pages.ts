@@ -44,7 +44,7 @@ async function untilIdle(pid: number): Promise<void> {
 
 /** Pages of 100 over HTTP from random starts: by key, and by an index. The first round is not counted. */
 export async function measurePages(dataDir: string, members: number): Promise<void> {
-  const server = await startKvist(dataDir, 'pages', pagePort)
+  const server = await startKvist(dataDir, 'pages-http', pagePort)
   try {
     await fill(`http://127.0.0.1:${pagePort}`, members)
     await untilIdle(server.pid)
