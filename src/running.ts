@@ -20,4 +20,6 @@ export interface Given {
   readonly monotonicMs?: () => number
   /** The destination of the log instead of stdout. */
   readonly log?: Pick<LogOptions, 'readable' | 'write'>
+  /** How long the store has to close when requests took all of `--stop-timeout`; by default as long as an operator waits. */
+  readonly minCloseMs?: number
 }

@@ -69,7 +69,7 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
     log.error(error, about)
   }
   const sockets = serverSockets(config, log, onError)
-  const { monotonicMs = systemMonotonicMs, timers } = given
+  const { monotonicMs = systemMonotonicMs, timers, minCloseMs = usualMinCloseMs } = given
   const limits = new ClientLimits({ rate: config.rateLimit, monotonicMs })
   const warning = config.tokenFile === null ? null : tokenFileWarning(config.tokenFile)
   if (warning !== null) log.warn(warning)
@@ -136,7 +136,13 @@ export async function serve(config: Config, given: Given = {}): Promise<Running>
       stop() {
         metrics.stop()
         ready = false
-        return stopServing(config.stopTimeoutMs, log, { ...parts, http, memcached, tls, file })
+        return stopServing({ timeoutMs: config.stopTimeoutMs, minCloseMs }, log, {
+          ...parts,
+          http,
+          memcached,
+          tls,
+          file,
+        })
       },
     }
   } catch (error) {
@@ -236,7 +242,7 @@ interface Stoppable {
 }
 
 async function stopServing(
-  timeoutMs: number,
+  { timeoutMs, minCloseMs }: { readonly timeoutMs: number; readonly minCloseMs: number },
   log: Log,
   { http, memcached, sockets, tls, mirror, db, audit, backups, file }: Stoppable,
 ): Promise<void> {
@@ -257,7 +263,7 @@ async function stopServing(
 }
 
 /** The store gets this much time to close even when requests took all of `--stop-timeout`. */
-const minCloseMs = 500
+const usualMinCloseMs = 500
 
 async function isDoneWithin(timeoutMs: number, work: Promise<void>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined

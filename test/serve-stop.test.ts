@@ -52,8 +52,6 @@ test('a server that was stopped has no timer and no port left', async () => {
   await until(() => left().length >= before + 2, 'the watch and the poll are open')
   await server.stop()
   await Promise.all([watch.text().catch(() => ''), poll])
-  // On a busy machine the store may still be closing: a stop waits for that as long as `--stop-timeout` says.
-  await until(() => left().length === 0, 'no timer is left').catch(() => {})
   expect(left()).toEqual([])
   for (const port of [server.port, memcachedPort]) {
     const connecting = Bun.connect({ hostname: '127.0.0.1', port, socket: { data() {} } })

@@ -49,6 +49,8 @@ export async function serveInProcess(options: InProcessOptions = {}): Promise<Se
       now,
       timers,
       ...(monotonicMs === undefined ? {} : { monotonicMs }),
+      // A store that is still closing on a busy machine would be in the way of what comes next.
+      minCloseMs: 10_000,
       log: { readable: false, write },
     }),
   )
