@@ -62,8 +62,10 @@ export function startLookup(options: LookupOptions): Lookup {
     refs: readonly MemberRef[],
     maxValueBytes: number,
   ): Promise<NodeResponse> {
+    // What the store has noted of a name, such as the bytes of its key, is not for others.
+    const named = refs.map(({ collection, key }) => ({ collection, key }))
     try {
-      const response = await nodes.lookup(refs, maxValueBytes, callOptions)
+      const response = await nodes.lookup(named, maxValueBytes, callOptions)
       // A servers file may be the same on all nodes, so it may name this one.
       if (response.node === nodeId) return { url, versions: refs.map(() => null) }
       return { url, versions: versionsOf(response, refs) }
