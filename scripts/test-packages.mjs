@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 /** Programs that tests run and that npm cannot bring. test/support/needs.ts skips what has to do without. */
 const debianPackages = [
   'adduser',
-  'chromium-headless-shell',
+  'chromium',
   'curl',
   'etcd-server',
   'iproute2',

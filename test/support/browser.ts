@@ -1,9 +1,8 @@
 import { type Browser, chromium, type Page } from 'playwright-core'
-import { chromiumPath } from './needs.ts'
 
 /** Debian's Chromium, which scripts/test.mjs sees to. */
 export function startBrowser(flags: readonly string[] = []): Promise<Browser> {
-  const executablePath = chromiumPath()
+  const executablePath = Bun.which('chromium')
   if (executablePath === null) throw new Error('the tests need chromium')
   // As root, which containers and build machines run tests as, Chromium's own sandbox does not start.
   return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage', ...flags] })
