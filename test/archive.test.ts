@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { partBytes } from '../src/engines/sqlite/archive/part.ts'
 import { readTimeline } from '../src/engines/sqlite/archive/timeline.ts'
@@ -184,14 +184,19 @@ test('a restore that cannot be done says why, and leaves nothing', async () => {
   expect(await restore('--at', '2026-03-01T10:00:00Z', '--at-revision', '1')).toContain('are two points')
   expect(await restore('file.kvist', '--at-revision', '1')).toContain('are two sources')
   const part = readTimeline(archive, []).parts.find(({ lastRevision }) => lastRevision > first)!
-  const whole = readFileSync(part.path)
-  const damaged = Buffer.from(whole)
-  damaged[part.offset + partBytes(part) - 1]! ^= 1
-  writeFileSync(part.path, damaged)
+  // A byte alone, since the server may append to the file meanwhile.
+  const flipByte = () => {
+    const at = part.offset + partBytes(part) - 1
+    const byte = readFileSync(part.path)[at]! ^ 1
+    const file = openSync(part.path, 'r+')
+    writeSync(file, Buffer.of(byte), 0, 1, at)
+    closeSync(file)
+  }
+  flipByte()
   expect(await restore('--at-revision', String(first + 1))).toContain(
     `${part.path} is damaged at byte ${part.offset}`,
   )
-  writeFileSync(part.path, whole)
+  flipByte()
 })
 
 test('a collection that was dropped comes back as it was before, and a lost machine as it was last', async () => {
