@@ -45,6 +45,16 @@ async function scanned(scans: readonly unknown[], count: number) {
   while (scans.length < count) await Promise.resolve()
 }
 
+/** Ends the scans of two loads, the newest first if both have begun. */
+async function bothEnd(scans: readonly { end(): void }[], first: Promise<void>, second: Promise<void>) {
+  scans.at(-1)!.end()
+  scans[0]!.end()
+  await first
+  await scanned(scans, 2)
+  scans[1]!.end()
+  await second
+}
+
 test('what is committed during a load stays', async () => {
   const { one, engine, scans, values, put } = following(new Map([['a', memberOf('a', '1', 1)]]))
   const loaded = one.load(engine)
@@ -66,12 +76,7 @@ test('what is committed during two loads at once stays, however they end', async
   const second = one.load(engine)
   await scanned(scans, 1)
   put('a', '2', 2)
-  scans.at(-1)!.end()
-  scans[0]!.end()
-  await first
-  await scanned(scans, 2)
-  scans[1]!.end()
-  await second
+  await bothEnd(scans, first, second)
   expect([...values]).toEqual([['a', '2']])
 })
 
@@ -82,12 +87,7 @@ test('what a load finds lost is gone, though an earlier load found it', async ()
   await scanned(scans, 1)
   stored.clear()
   const second = one.load(engine)
-  scans.at(-1)!.end()
-  scans[0]!.end()
-  await first
-  await scanned(scans, 2)
-  scans[1]!.end()
-  await second
+  await bothEnd(scans, first, second)
   expect(values.size).toBe(0)
 })
 
