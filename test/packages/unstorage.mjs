@@ -148,10 +148,13 @@ describe('time', () => {
   it('changes by any client are reported until that ends', async () => {
     const seen = []
     let onChange = () => {}
-    const unwatch = await storage.watch((event, key) => {
+    const note = (event, key) => {
+      // What expired in the test before may be swept now.
+      if (!key.startsWith('w:')) return
       seen.push([event, key])
       onChange()
-    })
+    }
+    const unwatch = await storage.watch(note)
     const changes = async (count) => {
       while (seen.length < count)
         await new Promise((resolve) => {
@@ -168,10 +171,7 @@ describe('time', () => {
     ])
     await unwatch()
     await storage.setItem('w:b', 'data')
-    const later = await storage.watch((event, key) => {
-      seen.push([event, key])
-      onChange()
-    })
+    const later = await storage.watch(note)
     await storage.setItem('w:c', 'data')
     await changes(3)
     assert.deepEqual(seen[2], ['update', 'w:c'])
