@@ -1,9 +1,10 @@
 import { beforeEach, describe, expect } from 'bun:test'
-import type { Browser } from 'playwright-core'
+import type { Browser, BrowserContext } from 'playwright-core'
 import { startBrowser } from './support/browser.ts'
+import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
 import { needing } from './support/needs.ts'
 import { put } from './support/responses.ts'
-import { startServer, type TestServer } from './support/server.ts'
+import { patienceMs } from './support/until.ts'
 
 const { afterAll, beforeAll, test } = needing('chromium')
 
@@ -17,22 +18,26 @@ const stranger = Bun.serve({
     new Response('<!doctype html><title>stranger</title>', { headers: { 'content-type': 'text/html' } }),
 })
 
-let server: TestServer
+let server: ServerInProcess
 let browser: Browser
+/** Of the strangers' pages. */
+let context: BrowserContext
 beforeAll(async () => {
   ;[server, browser] = await Promise.all([
-    startServer({ flags: ['--access-log'] }),
+    serveInProcess({ flags: ['--access-log'] }),
     startBrowser([
       '--host-resolver-rules=MAP evil.example 127.0.0.1',
       // Newer browsers ask somebody first, who may agree.
       '--disable-features=LocalNetworkAccessChecks',
     ]),
   ])
+  context = await browser.newContext()
+  context.setDefaultTimeout(patienceMs)
 })
 beforeEach(() => put(`${server.url}/v1/cache/secret`, '"kept"'))
 afterAll(async () => {
   await browser?.close()
-  await server?.remove()
+  await server?.stop()
   await stranger.stop(true)
 })
 
@@ -62,7 +67,7 @@ async function attack<Found>(
   script: string,
 ): Promise<{ found: Found; responses: string[] }> {
   const before = await collections()
-  const page = await browser.newPage()
+  const page = await context.newPage()
   try {
     await page.goto(pageUrl)
     const logLength = server.output().length
@@ -107,7 +112,7 @@ describe.each([
   })
 
   test('cannot post a form', async () => {
-    const page = await browser.newPage()
+    const page = await context.newPage()
     try {
       await page.goto(pageUrl)
       const logLength = server.output().length
@@ -170,7 +175,7 @@ describe.each([
   })
 
   test('may lead to the page of the API by a link, and to nothing that is stored', async () => {
-    const page = await browser.newPage()
+    const page = await context.newPage()
     try {
       for (const [path, status] of [
         ['/docs', 200],
