@@ -25,7 +25,7 @@ const pageMembers = 512
 const saveEveryMs = 500
 /**
  * While clients write, the build rests so many times as long as a page has held the thread before its commit. The commit takes the thread
- * half as long again and more, so the build has a quarter of it at most, and does a million members in 50 s if no other program needs the processor.
+ * half as long again and more, so the build has a quarter of it at most; the flusher's share is not counted (docs/design/indexes.md).
  */
 const restFactor = 12
 /** A page holds the thread no longer; if it seems to, the clock was set. */
