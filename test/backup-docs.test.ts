@@ -1,6 +1,7 @@
 import { afterAll, expect, test } from 'bun:test'
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { freePort } from './support/ports.ts'
 import { kvistProgram, newFolder } from './support/server.ts'
 import { runToEnd } from './support/spawn.ts'
 
@@ -37,12 +38,6 @@ curl -fs -X PUT -d '{"name":"Ann"}' "$url/v1/users/ann" > /dev/null
 curl -fs -X PUT -d '{"name":"Bo"}' "$url/v1/users/bo?expire_in=1h" > /dev/null
 curl -fs -o backups/backup-2027-01-01T00-00-00.000Z-0000000000000002.kvist "$url/v1/_backup"
 `
-
-function freePort(): number {
-  const server = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
-  server.stop(true)
-  return server.port
-}
 
 async function play(title: string, disaster: string, after: string): Promise<string> {
   const cwd = join(root, title.replaceAll(' ', '-'))

@@ -1,6 +1,7 @@
 import { afterAll, expect, test } from 'bun:test'
 import { readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { freePorts } from './support/ports.ts'
 import { kvistProgram, newFolder } from './support/server.ts'
 import { runToEnd } from './support/spawn.ts'
 
@@ -16,16 +17,8 @@ function blocks(): readonly string[] {
   )
 }
 
-/** Returns two ports that are free. */
-function freePorts(): readonly number[] {
-  const servers = [0, 0].map((port) => Bun.listen({ hostname: '127.0.0.1', port, socket: { data() {} } }))
-  const ports = servers.map(({ port }) => port)
-  for (const server of servers) server.stop(true)
-  return ports
-}
-
 test('every command works, and no write is lost', async () => {
-  const [first, second] = freePorts()
+  const [first, second] = freePorts(2)
   const commands = blocks().join('\n').replaceAll('7070', `${first}`).replaceAll('7071', `${second}`)
   const script = `trap 'kill -9 $first $second' EXIT\n${commands}
 for port in ${first} ${second}; do

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { membersOf, runImport } from './support/imports.ts'
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
 import { needing } from './support/needs.ts'
-import { freePorts } from './support/redis-cluster.ts'
+import { freePorts } from './support/ports.ts'
 import { newFolder } from './support/server.ts'
 import { until } from './support/until.ts'
 

@@ -2,6 +2,7 @@ import { afterAll, expect, test } from 'bun:test'
 import { rmSync } from 'node:fs'
 import { stripVTControlCharacters } from 'node:util'
 import { needing } from './support/needs.ts'
+import { freePort } from './support/ports.ts'
 import { runOnTerminal, start as startProgram } from './support/program.ts'
 import { parseSamples, sampleOf } from './support/prometheus.ts'
 import { newFolder, startServer } from './support/server.ts'
@@ -18,14 +19,6 @@ function folder(): string {
   const path = newFolder()
   folders.push(path)
   return path
-}
-
-/** One that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response() })
-  const { port = 0 } = server
-  await server.stop(true)
-  return port
 }
 
 function linesOf(output: string): Record<string, unknown>[] {
@@ -83,7 +76,7 @@ test('whoever reads the log may go away', async () => {
 })
 
 test('below the level nothing is said', async () => {
-  const port = String(await freePort())
+  const port = String(freePort())
   const child = startProgram(['serve', '--port', port, '--data', folder(), '--log-level', 'error'], {})
   const ready = () =>
     fetch(`http://127.0.0.1:${port}/readyz`).then(

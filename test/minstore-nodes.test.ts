@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, test } from 'bun:test'
 import { rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { Kvist } from '../sdk/client.ts'
 import { until } from './support/engine.ts'
+import { freePorts } from './support/ports.ts'
 import { sendRaw } from './support/raw.ts'
 import { newFolder, startServer, type TestServer } from './support/server.ts'
 
@@ -15,20 +15,6 @@ afterEach(async () => {
   for (const server of running.splice(0)) await server.remove()
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
 })
-
-/** Returns ports that are free. */
-async function freePorts(count: number): Promise<number[]> {
-  const listeners = Array.from({ length: count }, () => createServer())
-  const ports = listeners.map(
-    (listener) =>
-      new Promise<number>((resolve) => {
-        listener.listen(0, '127.0.0.1', () => resolve((listener.address() as { port: number }).port))
-      }),
-  )
-  const free = await Promise.all(ports)
-  await Promise.all(listeners.map((listener) => new Promise((resolve) => listener.close(resolve))))
-  return free
-}
 
 interface Node extends TestServer {
   readonly kvist: Kvist
@@ -43,7 +29,7 @@ async function cluster<Name extends string>(
   flags: readonly string[] = [],
 ): Promise<Record<Name, Node>> {
   const names = Object.keys(lists) as Name[]
-  const ports = await freePorts(names.length)
+  const ports = freePorts(names.length)
   const urlOf = (name: string) => `http://127.0.0.1:${ports[names.indexOf(name as Name)]}`
   const nodes = await Promise.all(
     names.map(async (name, i) => {

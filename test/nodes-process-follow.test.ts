@@ -3,6 +3,7 @@ import { rmSync } from 'node:fs'
 import { Kvist, type LeaderStatus } from '../sdk/client.ts'
 import { until } from './support/engine.ts'
 import { textClient } from './support/memcached/text-client.ts'
+import { freePorts } from './support/ports.ts'
 import { random, seedOfRun } from './support/random.ts'
 import { kvistProgram, newFolder, startServer, type TestServer } from './support/server.ts'
 import { runToEnd } from './support/spawn.ts'
@@ -30,16 +31,6 @@ async function start(
   const server = await startServer({ dataFolder, flags, env })
   running.push(server)
   return server
-}
-
-/** Returns ports that are free, for servers that have to know each other's before they start. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () =>
-    Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } }),
-  )
-  const ports = servers.map(({ port }) => port)
-  for (const server of servers) server.stop(true)
-  return ports
 }
 
 const put = (url: string, body: string, init: RequestInit = {}) =>
@@ -200,7 +191,7 @@ test('a condition on a revision is refused, because the leader has other revisio
 })
 
 test('promotion while the leader works: nothing is lost, and the former leader takes no writes any more', async () => {
-  const [portA, portB] = await freePorts(2)
+  const [portA, portB] = freePorts(2)
   const data = folder()
   const a = await start(data, ['--port', `${portA}`])
   const flags = ['--port', `${portB}`, '--follow', a.url]
@@ -248,7 +239,7 @@ test('promotion while the leader works: nothing is lost, and the former leader t
 
 test('a leader that is killed under load: what it acknowledged and did not send is counted, and merged when it is back', async () => {
   const r = random(seedOfRun())
-  const [portA, portB] = await freePorts(2)
+  const [portA, portB] = freePorts(2)
   const [dataA, dataB] = [folder(), folder()]
   const flagsA = ['--port', `${portA}`]
   let a = await start(dataA, flagsA)
@@ -371,7 +362,7 @@ test('a renewal by a read on a follower reaches the leader', async () => {
 })
 
 test('followers that follow each other, or themselves, take no writes and say so', async () => {
-  const [portA, portB] = await freePorts(2)
+  const [portA, portB] = freePorts(2)
   const urlOf = (port: number | undefined) => `http://127.0.0.1:${port}`
   const a = await start(folder(), ['--port', `${portA}`, '--follow', urlOf(portB)])
   const b = await start(folder(), ['--port', `${portB}`, '--follow', urlOf(portA)])
@@ -383,7 +374,7 @@ test('followers that follow each other, or themselves, take no writes and say so
   expect((await put(`${a.url}/v1/c/k`, '1')).status).toBe(201)
   await until(async () => (await fetch(`${b.url}/v1/c/k`)).ok, 'the other follows')
   expect((await put(`${b.url}/v1/c/k`, '1')).status).toBe(307)
-  const [port] = await freePorts(1)
+  const [port] = freePorts(1)
   const self = await start(folder(), ['--port', `${port}`, '--follow', urlOf(port)])
   await until(async () => (await leaderOf(self))?.state === 'circular', 'it notices')
   const response = await put(`${self.url}/v1/c/k`, '1')
@@ -391,7 +382,7 @@ test('followers that follow each other, or themselves, take no writes and say so
 })
 
 test('two followers that were both promoted: neither demotes the other, and the earlier term gives way', async () => {
-  const [portA] = await freePorts(1)
+  const [portA] = freePorts(1)
   const dataA = folder()
   const a = await start(dataA, ['--port', `${portA}`])
   const b = await start(folder(), ['--follow', a.url])

@@ -6,7 +6,8 @@ import { openCluster } from '../src/engines/redis/open-cluster.ts'
 import { checkServers, openCheckedCluster, type StartChecks } from '../src/engines/redis/start-checks.ts'
 import { certificateFolder } from './support/certificates.ts'
 import { needing } from './support/needs.ts'
-import { freePorts, type RedisServer, startRedis } from './support/redis-cluster.ts'
+import { freePorts } from './support/ports.ts'
+import { type RedisServer, startRedis } from './support/redis-cluster.ts'
 
 /** How the engine begins with a real server: logins, certificates, and settings that would lose members. */
 

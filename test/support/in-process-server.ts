@@ -5,6 +5,7 @@ import { parseConfig } from '../../src/config.ts'
 import { realTimers, type Timers } from '../../src/core/timers.ts'
 import type { Running } from '../../src/running.ts'
 import { serve } from '../../src/serve.ts'
+import { freePort } from './ports.ts'
 
 /**
  * All of `kvist serve` in the process of the test, with a clock that the test may give: on SQLite in a folder of its own, in
@@ -38,7 +39,7 @@ export async function serveInProcess(options: InProcessOptions = {}): Promise<Se
   const folder = options.dataFolder ?? mkdtempSync(join(tmpdir(), 'kvist-test-'))
   const isCache = flags.includes('--cache-of')
   const store = options.store ?? (isCache ? [] : isInMemory ? storeInMemory() : ['--data', folder])
-  const config = parseConfig(['--port', '0', '--stop-timeout', '0s', ...store, ...flags], env)
+  const config = parseConfig(['--port', `${freePort()}`, '--stop-timeout', '0s', ...store, ...flags], env)
   let output = ''
   const write = (line: string) => {
     output += line

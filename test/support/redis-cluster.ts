@@ -7,6 +7,7 @@ import { ErrorReply, type RedisCommand, type Reply } from '../../src/engines/red
 import type { ServerAddress } from '../../src/engines/redis/servers.ts'
 import { slotCount } from '../../src/engines/redis/slots.ts'
 import type { CertificateFiles } from './certificates.ts'
+import { freePorts } from './ports.ts'
 
 /** Real servers for tests: a single one, or a cluster of three primaries with a replica each. */
 
@@ -283,14 +284,4 @@ async function until(what: string, isTrue: () => Promise<boolean>): Promise<void
     if (performance.now() > endAtMs) throw new Error(`waited in vain for ${what}`, { cause: last })
     await Bun.sleep(pollMs)
   }
-}
-
-/** Ports on which nothing listens now. */
-export function freePorts(count: number): number[] {
-  const listeners = Array.from({ length: count }, () =>
-    Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } }),
-  )
-  const ports = listeners.map(({ port }) => port)
-  for (const listener of listeners) listener.stop(true)
-  return ports
 }

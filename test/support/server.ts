@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from './ports.ts'
 import { runToEnd } from './spawn.ts'
 
 /** A server on a free port: a child process of `kvist serve`, or in this process; see `startServer`. */
@@ -63,7 +64,7 @@ async function startProcess(options: ServerOptions): Promise<TestServer> {
   const { flags = [], command = [kvistProgram, 'serve'] } = options
   const kept = options.engine === undefined ? ['--data', dataFolder] : ['--engine', options.engine]
   const store = options.store === 'none' ? [] : kept
-  const usual = [...tlsFlags, '--port', '0', ...store, '--allowed-host', rawHost]
+  const usual = [...tlsFlags, '--port', `${freePort()}`, ...store, '--allowed-host', rawHost]
   const child = Bun.spawn([...command, ...usual, ...flags], {
     env: { ...cleanEnvironment(), ...options.env },
     stdin: 'ignore',
@@ -156,7 +157,7 @@ export async function runServe(
   flags: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<{ exitCode: number; output: string }> {
-  const command = [kvistProgram, 'serve', '--port', '0', ...flags]
+  const command = [kvistProgram, 'serve', '--port', `${freePort()}`, ...flags]
   const { exitCode, stdout, stderr } = await runToEnd(command, { env: { ...cleanEnvironment(), ...env } })
   return { exitCode, output: stdout + stderr }
 }
