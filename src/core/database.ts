@@ -27,6 +27,7 @@ import { indexView } from './indexes/index-view.ts'
 import type { IndexEvent } from './indexes/one-build.ts'
 import { type IndexCounts, type IndexStatus, indexRegistry } from './indexes/registry.ts'
 import { refuseIndexesInFile, requireKeepable, usableIndexes } from './indexes/shared-indexes.ts'
+import { writtenKeys } from './indexes/written-keys.ts'
 import { Renewals } from './jobs/renewals.ts'
 import { expiryOf, startSweeper } from './jobs/sweeper.ts'
 import { defaultTombstonesMs, startTombstoneGc } from './jobs/tombstone-gc.ts'
@@ -222,8 +223,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const transforms = transformsOf(registry, runner)
   const tombstonesMs = options.tombstonesMs ?? defaultTombstonesMs
   const makeRoom = () => sweeper.sweepNow()
+  const written = writtenKeys()
   const writes = writeGate({
     engine,
+    written,
     transforms,
     now,
     renewalRecords: { isRecording: options.recordsRenewals ?? (() => false), keepMs: tombstonesMs },
@@ -245,7 +248,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const positions = sourcePositions({ get: reads.get, write: (all) => writes.write(all, relaxed) }, timers)
   const tools = { engine, commit: writes.commitChecked, makeRoom, now, timers, onError }
   const onEvent = options.onIndexEvent ?? (() => {})
-  builder = await startIndexBuilder({ ...tools, registry: indexes, view, onEvent })
+  builder = await startIndexBuilder({ ...tools, registry: indexes, view, written, onEvent })
   const tombstoneGc = startTombstoneGc(engine, tombstonesMs, now, onError, timers)
 
   return {

@@ -24,6 +24,7 @@ import type {
 import { KvistError } from './errors.ts'
 import type { ForeignWrite } from './foreign-write.ts'
 import { type IndexedCommitOptions, indexedCommits } from './indexes/indexed-commits.ts'
+import type { WrittenKeys } from './indexes/written-keys.ts'
 import { defaultTombstonesMs } from './jobs/tombstone-gc.ts'
 import { limitedCommits } from './limited-commits.ts'
 import { maxClockAheadMs } from './limits.ts'
@@ -144,14 +145,19 @@ export interface WriteGateOptions
   readonly indexes?: IndexedCommitOptions['registry']
   /** Missing: no other server writes to the store. */
   readonly view?: IndexedCommitOptions['view']
+  /** Notes all writes that are given to the engine, for builds of indexes. */
+  readonly written?: Pick<WrittenKeys, 'note'>
   /** How far the clock of another node may be ahead; `maxClockAheadMs` if left out. */
   readonly maxAheadMs?: number
 }
 
 export function writeGate(options: WriteGateOptions): Writes {
   const { engine, transforms, now, renewalRecords } = options
-  const { indexes: registry, makeRoom, view } = options
-  const commitToEngine: Engine['commit'] = (commit) => engine.commit(commit)
+  const { indexes: registry, makeRoom, view, written } = options
+  const commitToEngine: Engine['commit'] = (commit) => {
+    written?.note(commit.writes)
+    return engine.commit(commit)
+  }
   const commitPlain =
     registry === undefined
       ? commitToEngine

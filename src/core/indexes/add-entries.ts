@@ -4,6 +4,7 @@ import { isExpired, type Member } from '../member.ts'
 import type { Writes } from '../writes.ts'
 import type { Index } from './definition.ts'
 import { asDuplicate, entryOf, type IndexEntry } from './entries.ts'
+import type { PendingEntry } from './entry-batch.ts'
 import { checkOf, type EntryChange, putOfEntry, storedVersion } from './entry-writes.ts'
 import { type Holders, holderOfEntry, isUniqueChange, readHolders } from './unique.ts'
 
@@ -11,6 +12,11 @@ import { type Holders, holderOfEntry, isUniqueChange, readHolders } from './uniq
 export interface EntryAdder {
   /** Returns which members have the same unique values as others, for people; none, if all have their entries. */
   add(members: readonly Member[]): Promise<string[]>
+  /**
+   * Adds entries of an index that is not unique. `written` are the keys that may have changed since they were read; only those get
+   * checks. The commit is given to the engine in this call.
+   */
+  addUnwritten(entries: readonly PendingEntry[], written: ReadonlySet<string>): Promise<void>
   /** Returns how many commits were asked for since the last call. */
   takeCommits(): number
 }
@@ -40,6 +46,13 @@ export function entryAdder(options: AddOptions, index: Index): EntryAdder {
   }
 
   const addPlain = plainAdder(index, commit)
+
+  async function addUnwritten(entries: readonly PendingEntry[], written: ReadonlySet<string>): Promise<void> {
+    const changed = entries.filter(({ key }) => written.has(key))
+    const same = changed.length === 0 ? entries : entries.filter(({ key }) => !written.has(key))
+    const adding = same.length === 0 ? null : commit([], putsOf(index, same))
+    await Promise.all([adding, addPlain(changed)])
+  }
 
   /** Adds the entry of a member, which is unique if no other has it. Returns false where that, or the member, has changed. */
   async function addUnique(member: Member, entry: IndexEntry): Promise<boolean> {
@@ -92,9 +105,10 @@ export function entryAdder(options: AddOptions, index: Index): EntryAdder {
   return {
     async add(members) {
       if (index.unique) return addUniques(members)
-      await addPlain(members)
+      await addPlain(members.map((member) => pendingEntry(index, member)))
       return []
     },
+    addUnwritten,
     takeCommits() {
       const taken = commits
       commits = 0
@@ -106,36 +120,38 @@ export function entryAdder(options: AddOptions, index: Index): EntryAdder {
 type CheckedCommit = (checks: readonly Check[], writes: readonly Write[]) => Promise<boolean>
 
 /** Returns what adds the entries of members that need not be unique. */
-function plainAdder(index: Index, commit: CheckedCommit): (members: readonly Member[]) => Promise<void> {
+function plainAdder(
+  index: Index,
+  commit: CheckedCommit,
+): (entries: readonly PendingEntry[]) => Promise<void> {
   let atOnce = entriesAtOnce
 
   /** Returns whether it was done; of members on several lines, those that one commit can have. */
-  async function commitEntries(members: readonly Member[]): Promise<boolean | Member[][]> {
-    const puts = members.map((one) => putOfEntry(changeOf(index, one, entryOf(index, one.key, one.value))))
+  async function commitEntries(entries: readonly PendingEntry[]): Promise<boolean | PendingEntry[][]> {
     try {
       return await commit(
-        members.map((one) => versionCheck(index, one)),
-        puts,
+        entries.map((one) => versionCheck(index, one)),
+        putsOf(index, entries),
       )
     } catch (error) {
       if (error instanceof KvistError && 'together' in error.extra)
-        return membersTogether(index, members, error.extra.together as MemberRef[][])
+        return entriesTogether(index, entries, error.extra.together as MemberRef[][])
       throw error
     }
   }
 
-  async function addAll(members: readonly Member[]): Promise<void> {
+  async function addAll(entries: readonly PendingEntry[]): Promise<void> {
     // All at once, so that they are in one group of the engine.
     const parts: Promise<void>[] = []
-    for (let from = 0; from < members.length; from += atOnce) {
-      parts.push(addPart(members.slice(from, from + atOnce)))
+    for (let from = 0; from < entries.length; from += atOnce) {
+      parts.push(addPart(entries.slice(from, from + atOnce)))
     }
     await Promise.all(parts)
   }
 
-  async function addPart(members: readonly Member[]): Promise<void> {
-    const done = await commitEntries(members)
-    if (done === true || (done === false && members.length === 1)) return
+  async function addPart(entries: readonly PendingEntry[]): Promise<void> {
+    const done = await commitEntries(entries)
+    if (done === true || (done === false && entries.length === 1)) return
     if (done !== false) {
       // Neighbors are on all lines.
       atOnce = spreadEntriesAtOnce
@@ -143,24 +159,32 @@ function plainAdder(index: Index, commit: CheckedCommit): (members: readonly Mem
       return
     }
     // One of them has changed: it has its entry from the write gate.
-    const half = members.length >> 1
-    await Promise.all([addPart(members.slice(0, half)), addPart(members.slice(half))])
+    const half = entries.length >> 1
+    await Promise.all([addPart(entries.slice(0, half)), addPart(entries.slice(half))])
   }
 
   return addAll
 }
 
-function membersTogether(
+function entriesTogether(
   { of }: Index,
-  members: readonly Member[],
+  entries: readonly PendingEntry[],
   groups: readonly (readonly MemberRef[])[],
-): Member[][] {
-  const byKey = new Map(members.map((one) => [one.key, one]))
+): PendingEntry[][] {
+  const byKey = new Map(entries.map((one) => [one.key, one]))
   const keysOf = (refs: readonly MemberRef[]) => refs.filter(({ collection }) => collection === of)
   return groups.map((refs) => keysOf(refs).map(({ key }) => byKey.get(key)!))
 }
 
-function changeOf(index: Index, { key }: Member, entry: IndexEntry): EntryChange {
+export function pendingEntry(index: Index, { key, revision, value }: Member): PendingEntry {
+  return { key, revision, entry: entryOf(index, key, value) }
+}
+
+function putsOf(index: Index, entries: readonly PendingEntry[]): Write[] {
+  return entries.map((one) => putOfEntry(changeOf(index, one, one.entry)))
+}
+
+function changeOf(index: Index, { key }: Pick<Member, 'key'>, entry: IndexEntry): EntryChange {
   return { index, of: { collection: index.of, key }, entry, ifDone: undefined }
 }
 
@@ -169,7 +193,7 @@ function unchangedCheck({ of: collection }: Index, member: Member): Check {
 }
 
 /** Returns the check that the value is the one that was read. A renewal leaves it, and gives the member no entry. */
-function versionCheck({ of: collection }: Index, { key, revision }: Member): Check {
+function versionCheck({ of: collection }: Index, { key, revision }: PendingEntry): Check {
   return { collection, key, revision, evenExpired: true }
 }
 

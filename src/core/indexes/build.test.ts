@@ -86,12 +86,14 @@ describe.each(['memory', 'memory whose results come late', 'sqlite'])('on %s', (
 
   test('an index of a collection with members is built while they are written, and is ready then', async () => {
     const { db, engine, events } = await open(openEngine)
-    await db.putAll('c', members(1500))
+    // More than one batch has.
+    const count = 2600
+    await db.putAll('c', members(count))
     const setting = setIndexes(db, byA)
     for (let i = 0; stateOf(db)[0] !== 'ready'; i++) {
       await Promise.all([
-        db.put('c', `k${String((i * 37) % 1500).padStart(5, '0')}`, json(`{"a":${i}}`)),
-        db.delete('c', `k${String((i * 53) % 1500).padStart(5, '0')}`),
+        db.put('c', `k${String((i * 37) % count).padStart(5, '0')}`, json(`{"a":${i}}`)),
+        db.delete('c', `k${String((i * 53) % count).padStart(5, '0')}`),
       ])
       timers.pass(1000)
       await nextTick()
@@ -179,8 +181,8 @@ test('a build rests after each page while clients write, and not while nobody do
   }
   const before = await writing(50)
   expect(before).toBeLessThan(7)
-  // As long as a page holds the thread at least, twelve times; the clock stands still.
-  timers.pass(11)
+  // As long as a page holds the thread at least, five times; the clock stands still.
+  timers.pass(4)
   expect(await writing(10)).toBe(before)
   timers.pass(1)
   expect(await writing(10)).toBe(before + 1)
@@ -202,8 +204,8 @@ test('a build that is interrupted goes on where it was, and one that was ready s
     db = again.db
     engine = again.engine
     if (state === 'ready') break
-    // As long as some pages take.
-    for (let page = 0; page < 4; page++) {
+    // As long as some pages take, and their commits.
+    for (let page = 0; page < 16; page++) {
       clock.nowMs += 300
       await db.put('c', `m${i}-${page}`, json(`{"a":${page}}`))
       timers.pass(1000)
@@ -311,6 +313,9 @@ test.each(['plain', 'unique'])(
       const origin = { clock: msToStamp(clock.nowMs + 1000), node: 'other', createdAtMs: 1 }
       const same = { ...json('{"a":6}'), expiresAtMs: null, origin }
       await db.replicate([{ op: 'put', collection: 'c', key: 'k00006', ...same }])
+      // Does nothing, since it is older: the entry is that of what was read.
+      const older = { ...json('{"a":"older"}'), expiresAtMs: null, origin: { ...origin, clock: 1 } }
+      await db.replicate([{ op: 'put', collection: 'c', key: 'k00007', ...older }])
     }
     await db.setSettings('c', { ...noSettings, indexes: [definition!] })
     await isReady(db)
@@ -318,3 +323,45 @@ test.each(['plain', 'unique'])(
     expect(await wrongEntries(engine, indexOf('c', definition!))).toEqual([])
   },
 )
+
+test('a write that is given to the engine after the progress, and done after the next page is read, keeps its entry', async () => {
+  let change: (() => Promise<unknown>) | null = null
+  let changing: Promise<unknown> | null = null
+  let release = () => {}
+  const { db, engine } = await open(async (onCommit) => {
+    const inner = openMemory({ onCommit })
+    let before: Promise<unknown> = Promise.resolve()
+    return {
+      ...inner,
+      async scan(range) {
+        const page = await inner.scan(range)
+        if (range.collection === 'c') release()
+        return page
+      },
+      commit(commit) {
+        const [write] = commit.writes
+        const isHeld = write!.collection === 'c' && changing === null && change === null
+        const way = Promise.withResolvers<void>()
+        if (isHeld) release = way.resolve
+        else way.resolve()
+        const committing = before.then(() => way.promise).then(() => inner.commit(commit))
+        before = committing
+        const progress = write?.collection === '_indexes' && write.op === 'put' ? String(write.value) : ''
+        if (change !== null && /"examined":[1-9]/.test(progress)) {
+          const given = change
+          change = null
+          changing = given()
+        }
+        return committing
+      },
+    }
+  })
+  change = async () => {}
+  await db.putAll('c', members(2600))
+  change = () => db.put('c', 'k02100', json('{"a":"changed"}'))
+  await setIndexes(db, byA)
+  await isReady(db)
+  await changing
+  expect(changing).not.toBe(null)
+  expect(await wrongEntries(engine, indexA)).toEqual([])
+})

@@ -14,8 +14,10 @@ import { pausesOf } from './pauses.ts'
  *     clear      the entries of a former index with the same definition are deleted
  *     begin      its first progress is stored. Commits are done in the order of their calls, so all that had no entries, because the
  *                index was not known yet, are done by then
- *     scan       the members are read in key order, by page, and get their entries. Each is committed with a check that the
- *                member has not changed since; where it has, the write gate has given it its entry already
+ *     scan       the members are read in key order, by page; the entries of many pages are committed in the order of the index. Of a
+ *                member that may have been written since it was read, with a check that it has not changed; where it has, the
+ *                write gate has given it its entry already. Of a unique index, and where other servers write to the store, page
+ *                by page with checks of all
  *     finish     the index is `ready` with its last commit
  *
  * Its progress is stored with a check of the last one: who removes an index from the settings deletes its progress in the same

@@ -5,8 +5,9 @@ import { settingsCollection } from '../settings.ts'
 import type { SharedStore } from '../shared-store.ts'
 import { StaleView } from '../stale-view.ts'
 import type { Timers } from '../timers.ts'
-import { type EntryAdder, entryAdder } from './add-entries.ts'
+import { type EntryAdder, entryAdder, pendingEntry } from './add-entries.ts'
 import { clearEntries, type DropOptions, dropEntries, nearOf } from './drop-entries.ts'
+import { EntryBatch } from './entry-batch.ts'
 import type { IndexView } from './index-view.ts'
 import type { Pauses } from './pauses.ts'
 import {
@@ -18,16 +19,22 @@ import {
   notBegun,
   progressPut,
 } from './registry.ts'
+import type { WrittenKeys } from './written-keys.ts'
 
 /** Of a page: to read them and compute their entries holds the thread for 2 ms. */
 const pageMembers = 512
+/** The entries that are put into the order of the index together at first, and what that doubles up to: some 12 MB. */
+const firstBatch = 2048
+const largestBatch = 65_536
+/** The entries of such a batch that one commit has: it holds the thread, and the writers of its group, for a millisecond. */
+const entriesOfCommit = 256
 /** Progress is stored this often. */
 const saveEveryMs = 500
 /**
- * While clients write, the build rests so many times as long as a page has held the thread before its commit. The commit takes the thread
- * half as long again and more, so the build has a quarter of it at most; the flusher's share is not counted (docs/design/indexes.md).
+ * While clients write, the build rests so many times as long as its work holds the thread, so it has a sixth of it. To commit entries
+ * holds it as long as to read their members and compute them, which is what is measured (docs/design/indexes.md).
  */
-const restFactor = 12
+const restFactor = 5
 /** A page holds the thread no longer; if it seems to, the clock was set. */
 const maxHeldMs = 500
 /** The pause before a build begins anew. */
@@ -47,6 +54,7 @@ export interface IndexBuilderOptions extends DropOptions {
   readonly engine: DropOptions['engine'] & Pick<Engine, 'read' | 'readMany' | 'stats'>
   readonly registry: Pick<IndexRegistry, 'of' | 'all' | 'stored'>
   readonly view: IndexView
+  readonly written: WrittenKeys
   readonly makeRoom: () => Promise<void>
   readonly now: () => number
   readonly timers: Timers
@@ -77,8 +85,9 @@ export class Build {
   private revisions: Revisions = { progress: null, settings: null }
   private savedMs: number
   private readonly adder: EntryAdder
-  /** The commits of the store at the last rest. */
+  /** The commits of the store at the last rest, and those of the progress since. */
   private total: number
+  private saves = 0
 
   constructor(options: BuildOptions, index: IndexStatus, pauses: Pauses, knownSince: FeedCursor) {
     this.knownSince = knownSince
@@ -163,23 +172,83 @@ export class Build {
 
   /** Gives all members that are left their entries; returns false if the build does not go on. */
   private async addAll(): Promise<boolean> {
-    for (;;) {
-      if (!this.isKnown()) return false
-      if (this.pauses.isStopped()) {
-        // The server stops: the next one goes on from here.
-        await this.save(this.progress)
-        return false
+    const { options, index } = this
+    if (options.engine.shared !== null || index.unique) return this.addPages()
+    const written = options.written.watch(index.of)
+    try {
+      // All that was written before, and not noted, is done by then.
+      if (!(await this.save(this.progress))) return false
+      // Progress is stored after each batch: a server that is restarted again and again comes to the end too.
+      for (let size = firstBatch; ; size = Math.min(2 * size, largestBatch)) {
+        if (!(await this.addBatch(size, written))) return false
+        if (this.progress.position === null) return true
       }
-      const { engine, now } = this.options
-      const askedMs = now()
+    } finally {
+      options.written.stop()
+    }
+  }
+
+  /** Whether the build goes on. */
+  private async goesOn(): Promise<boolean> {
+    if (!this.isKnown()) return false
+    if (!this.pauses.isStopped()) return true
+    // The server stops: the next one goes on from here.
+    await this.save(this.progress)
+    return false
+  }
+
+  private async readPage(position: string | null) {
+    const { engine, now } = this.options
+    const askedMs = now()
+    const range = { collection: this.index.of, from: position, to: null, order: 'asc' } as const
+    const scanning = engine.scan({ ...range, limit: pageMembers, keysOnly: false })
+    const { members, next } = await scanning
+    // An engine that is elsewhere does not hold the thread.
+    return { members, next, startMs: scanning instanceof Promise ? now() : askedMs }
+  }
+
+  /**
+   * Reads the members of many pages and commits their entries in the order of the index. What is `written` from here on may have
+   * changed when its entry is committed. Returns false if the build does not go on.
+   */
+  private async addBatch(maxSize: number, written: Set<string>): Promise<boolean> {
+    const batch = new EntryBatch(maxSize)
+    let { position } = this.progress
+    let heldMs = 0
+    do {
+      if (!(await this.goesOn())) return false
+      const { members, next, startMs } = await this.readPage(position)
+      batch.add(members.map((member) => pendingEntry(this.index, member)))
+      const ownMs = within(this.options.now() - startMs, 1, maxHeldMs)
+      heldMs += ownMs
+      position = next
+      await this.rest(startMs, ownMs)
+    } while (position !== null && !batch.isFull())
+    const { size } = batch
+    const done = { ...this.progress, position, examined: this.progress.examined + size }
+    while (batch.size > 0) {
+      if (!(await this.goesOn())) return false
+      const startMs = this.options.now()
+      const entries = batch.take(entriesOfCommit)
+      await this.adder.addUnwritten(entries, written)
+      // To commit them holds the thread as long as to read them, at another time.
+      await this.rest(startMs, (heldMs * entries.length) / size)
+    }
+    this.progress = done
+    if (position === null) return true
+    // When the progress is stored, so is all that was written before: the next page is read after that.
+    written.clear()
+    return this.save(done)
+  }
+
+  /** As `addAll`, page by page and with a check of each member. */
+  private async addPages(): Promise<boolean> {
+    for (;;) {
+      if (!(await this.goesOn())) return false
       const { position, examined } = this.progress
-      const range = { collection: this.index.of, from: position, to: null, order: 'asc' } as const
-      const scanning = engine.scan({ ...range, limit: pageMembers, keysOnly: false })
-      const { members, next } = await scanning
-      // An engine that is elsewhere does not hold the thread.
-      const startMs = scanning instanceof Promise ? now() : askedMs
+      const { members, next, startMs } = await this.readPage(position)
       const adding = this.adder.add(members)
-      const heldMs = now() - startMs
+      const heldMs = this.options.now() - startMs
       const duplicates = await adding
       if (duplicates.length > 0) {
         await this.fail(duplicates)
@@ -188,7 +257,7 @@ export class Build {
       this.progress = { ...this.progress, position: next, examined: examined + members.length }
       if (next === null) return true
       if (!(await this.saveInTime())) return false
-      await this.rest(startMs, heldMs)
+      await this.rest(startMs, 2 * within(heldMs, 1, maxHeldMs))
     }
   }
 
@@ -223,6 +292,7 @@ export class Build {
         this.revisions = { progress: written[0]!.revision, settings }
         this.progress = progress
         this.savedMs = this.options.now()
+        this.saves++
         return true
       }
       const current = await this.readRevisions()
@@ -283,13 +353,13 @@ export class Build {
   private async rest(startMs: number, heldMs: number): Promise<void> {
     const { engine, now } = this.options
     const { commits } = engine.stats()
-    const byOthers = commits - this.total - this.adder.takeCommits()
+    const byOthers = commits - this.total - this.adder.takeCommits() - this.saves
     this.total = commits
-    // One may be that of the progress.
+    this.saves = 0
+    // One may be of a job of kvist's own.
     if (byOthers <= 1) return nextTick()
-    const held = within(heldMs, 1, maxHeldMs)
-    const rested = within(now() - startMs - held, 0, maxHeldMs)
-    const leftMs = held * restFactor - rested
+    const rested = within(now() - startMs - heldMs, 0, maxHeldMs)
+    const leftMs = heldMs * restFactor - rested
     if (leftMs < 1) return nextTick()
     await this.pauses.pause(leftMs)
   }
