@@ -35,6 +35,8 @@ const saveEveryMs = 500
  * holds it as long as to read their members and compute them, which is what is measured (docs/design/indexes.md).
  */
 const restFactor = 5
+/** The longest rest for each member that is read, or whose entry is committed: 36 s for a million, however busy the machine is. */
+const maxRestMsPerMember = 0.018
 /** A page holds the thread no longer; if it seems to, the clock was set. */
 const maxHeldMs = 500
 /** The pause before a build begins anew. */
@@ -222,7 +224,7 @@ export class Build {
       const ownMs = within(this.options.now() - startMs, 1, maxHeldMs)
       heldMs += ownMs
       position = next
-      await this.rest(startMs, ownMs)
+      await this.rest(startMs, ownMs, members.length)
     } while (position !== null && !batch.isFull())
     const { size } = batch
     const done = { ...this.progress, position, examined: this.progress.examined + size }
@@ -232,7 +234,7 @@ export class Build {
       const entries = batch.take(entriesOfCommit)
       await this.adder.addUnwritten(entries, written)
       // To commit them holds the thread as long as to read them, at another time.
-      await this.rest(startMs, (heldMs * entries.length) / size)
+      await this.rest(startMs, (heldMs * entries.length) / size, entries.length)
     }
     this.progress = done
     if (position === null) return true
@@ -257,7 +259,7 @@ export class Build {
       this.progress = { ...this.progress, position: next, examined: examined + members.length }
       if (next === null) return true
       if (!(await this.saveInTime())) return false
-      await this.rest(startMs, 2 * within(heldMs, 1, maxHeldMs))
+      await this.rest(startMs, 2 * within(heldMs, 1, maxHeldMs), 2 * members.length)
     }
   }
 
@@ -350,7 +352,7 @@ export class Build {
   }
 
   /** Lets others work, and rests while clients write. Waiting for the commit was rest, too. */
-  private async rest(startMs: number, heldMs: number): Promise<void> {
+  private async rest(startMs: number, heldMs: number, members: number): Promise<void> {
     const { engine, now } = this.options
     const { commits } = engine.stats()
     const byOthers = commits - this.total - this.adder.takeCommits() - this.saves
@@ -359,7 +361,7 @@ export class Build {
     // One may be of a job of kvist's own.
     if (byOthers <= 1) return nextTick()
     const rested = within(now() - startMs - heldMs, 0, maxHeldMs)
-    const leftMs = heldMs * restFactor - rested
+    const leftMs = Math.min(heldMs * restFactor, members * maxRestMsPerMember) - rested
     if (leftMs < 1) return nextTick()
     await this.pauses.pause(leftMs)
   }
