@@ -215,7 +215,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   }
   const view = indexView(indexes, () => registries.load(engine))
   const engine = await options.open(onCommit, onSetback)
-  const shared = engine.shared === null ? {} : { view }
+  const written = writtenKeys()
+  const forIndexes = engine.shared === null ? { written } : { written, view }
   if (engine.shared !== null) await refuseIndexesInFile(engine, settings)
   registries.share(engine)
   for (const one of followers) await one.load(engine)
@@ -223,17 +224,15 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const transforms = transformsOf(registry, runner)
   const tombstonesMs = options.tombstonesMs ?? defaultTombstonesMs
   const makeRoom = () => sweeper.sweepNow()
-  const written = writtenKeys()
   const writes = writeGate({
     engine,
-    written,
     transforms,
     now,
     renewalRecords: { isRecording: options.recordsRenewals ?? (() => false), keepMs: tombstonesMs },
     ...(options.maxClockAheadMs === undefined ? {} : { maxAheadMs: options.maxClockAheadMs }),
     quotasOf: registry.quotasOf,
     indexes,
-    ...shared,
+    ...forIndexes,
     makeRoom,
     onTouch: (refs) => renewals.forget(refs),
   })
