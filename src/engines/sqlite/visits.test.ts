@@ -126,6 +126,21 @@ test('shows what only the log has, and what it took away', async () => {
   })
 })
 
+test('shows records of the log as bytes where rows would be', async () => {
+  await withEngine(
+    newFolder(),
+    async (engine) => {
+      await write(engine, [...odd, ...plain, remove('k2'), put('k3', '"twice"'), put('k4', '1', noonMs + 5)])
+      const { rows, shown } = await visit(engine, [...keys, 'none', 'k3'])
+      expect(rows).toBe(plain.length - 2 + 1)
+      expect(shown.at(-1)?.value).toBe('"twice"')
+      for (const order of ['asc', 'desc'] as const)
+        expect((await visitRange(engine, { order })).rows).toBe(plain.length - 2)
+    },
+    { pages: 'off' },
+  )
+})
+
 test('a damaged row is damage, not a value', async () => {
   const dir = newFolder()
   await fill(dir)

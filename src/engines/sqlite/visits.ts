@@ -3,8 +3,9 @@ import { compareKeys, keyAfter } from '../../core/keys.ts'
 import { maxPageBytes } from '../../core/limits.ts'
 import type { MemberVisitor } from '../../core/member-visitor.ts'
 import type { VisitCursor } from './btree/page-scan.ts'
+import { notVisited } from './btree/row-reader.ts'
 import { maxPrefetched } from './btree/search-keys.ts'
-import { overlayKeys } from './memtable/memtable.ts'
+import { type Found, overlayKeys } from './memtable/memtable.ts'
 import {
   latestPut,
   memberInTables,
@@ -16,8 +17,9 @@ import {
   valueBytesOf,
 } from './overlay.ts'
 import { damagedStore } from './table/damage.ts'
+import { RecordRow } from './wal/record-row.ts'
 
-/** See `Engine.visitMany`. Rows of the mapped pages are visited where they lie, all other members as objects. */
+/** See `Engine.visitMany`. Rows of the mapped pages and records are visited where they lie, all other members as objects. */
 export function visitMembers(
   overlay: Overlay,
   refs: readonly MemberRef[],
@@ -33,7 +35,12 @@ export function visitMembers(
       const ref = some[i]!
       const record = records[i]!
       const slot = slots[i]!
-      const visited = record === null && slot > 0 ? pages.visit(ref, slot, visitor) : -1
+      const visited =
+        record !== null
+          ? visitRecord(record, visitor)
+          : slot > 0
+            ? pages.visit(ref, slot, visitor)
+            : notVisited
       if (visited >= 0) {
         bytes += visited
       } else {
@@ -47,6 +54,15 @@ export function visitMembers(
     }
   }
   return refs.length
+}
+
+const recordRow = new RecordRow()
+
+/** As `PageReader.visit`, of a record. */
+function visitRecord({ table, at }: Found, visitor: MemberVisitor): number {
+  if (!recordRow.load(table.chunk, at)) return notVisited
+  visitor.stored(recordRow)
+  return recordRow.valueEnd - recordRow.valueAt
 }
 
 type VisitedPage = Pick<ScanPage, 'next' | 'isCut'>
@@ -91,6 +107,7 @@ function mergeVisits(
     }
     examined++
     if (side > 0) rows!.visit(visitor, count++)
+    else if (record !== null && visitRecord(record, visitor) !== notVisited) count++
     else if (record !== null) visitor.member(memberOfRecord(record, key.value!), count++)
     last = side > 0 ? null : key.value!
     if (side <= 0) key = keys.next()

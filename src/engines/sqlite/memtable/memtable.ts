@@ -172,8 +172,7 @@ function findHashed(
     for (let i = hash & mask; pairs[i * 2 + 1] !== 0; i = (i + 1) & mask) {
       if (pairs[i * 2] !== hash) continue
       const at = pairs[i * 2 + 1]! - 1
-      const text = typeof sorted === 'string' ? sorted : sortKey(sorted.key)
-      if (isRecordOf(table.chunk, at, collection, text)) return { table, at }
+      if (isRecordOf(table.chunk, at, collection, sorted)) return { table, at }
     }
   }
   return null

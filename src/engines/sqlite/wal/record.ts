@@ -1,3 +1,4 @@
+import type { EncodedRef } from '../../../core/encoded-ref.ts'
 import { jsonContentType, type Member, type MemberHead, type Tombstone } from '../../../core/member.ts'
 import { tombstoneOrigin } from './tombstone-node.ts'
 
@@ -231,15 +232,32 @@ function hasBytes(bytes: Buffer, start: number, end: number, text: string): bool
   return true
 }
 
+function hasSameBytes(bytes: Buffer, start: number, end: number, key: EncodedRef): boolean {
+  const { bytes: keyBytes, from, to } = key
+  if (end - start !== to - from) return false
+  for (let i = 0; i < to - from; i++) if (bytes[start + i] !== keyBytes[from + i]) return false
+  return true
+}
+
 export function recordKey({ bytes, view }: Chunk, at: number): string {
   return bytes.toString('utf8', collectionEnd(view, at), keyEnd(view, at))
 }
 
-/** Whether a record belongs to this member; `sortedKey` is the key as `sortKey` returns it, one character per byte. */
-export function isRecordOf(chunk: Chunk, at: number, collection: string, sortedKey: string): boolean {
+/** Whether a record belongs to this member; a text is the key as `sortKey` returns it, one character per byte. */
+export function isRecordOf(
+  chunk: Chunk,
+  at: number,
+  collection: string,
+  sortedKey: string | EncodedRef,
+): boolean {
   const { bytes, view } = chunk
   const from = collectionEnd(view, at)
-  if (!hasBytes(bytes, from, keyEnd(view, at), sortedKey)) return false
+  const end = keyEnd(view, at)
+  const isSameKey =
+    typeof sortedKey === 'string'
+      ? hasBytes(bytes, from, end, sortedKey)
+      : hasSameBytes(bytes, from, end, sortedKey)
+  if (!isSameKey) return false
   const start = at + headerBytes
   // A name of as many UTF-16 units as the record's has bytes is the same only if both are ASCII.
   if (from - start === collection.length) return isAsciiText(bytes, start, from, collection)
@@ -286,6 +304,10 @@ export function recordClock({ view }: Chunk, at: number): number {
 
 export function recordExpiresAtMs({ view }: Chunk, at: number): number | null {
   return timeAt(view, at + 40)
+}
+
+export function recordFlags({ view }: Chunk, at: number): number {
+  return view.getFloat64(at + 48, true)
 }
 
 /** The revision of the member that a record replaced; 0 for none. */
@@ -355,7 +377,7 @@ export function recordMember(chunk: Chunk, at: number, key: string, keysOnly = f
     node: recordNode(chunk, at),
     expiresAtMs: recordExpiresAtMs(chunk, at),
     contentType: recordContentType(chunk, at),
-    flags: chunk.view.getFloat64(at + 48, true),
+    flags: recordFlags(chunk, at),
   }
 }
 
