@@ -14,6 +14,7 @@ import { openForWriting, readStart } from '../table/table.ts'
 import type { MemberRowCursor } from '../table/table-reader.ts'
 import { pageBytes } from './page-format.ts'
 import { openPages } from './pages.ts'
+import { maxPrefetched } from './search-keys.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'kvist-pages-'))
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
@@ -173,8 +174,8 @@ describe('members read from the pages', () => {
             { collection, key: `${key}!` },
           ])
           for (const inOrder of [entriesOf, (some: MemberRef[]) => entriesOf(some).toReversed()]) {
-            for (let from = 0; from < refs.length; from += 200) {
-              const some = refs.slice(from, from + 200)
+            for (let from = 0; from < refs.length; from += maxPrefetched) {
+              const some = refs.slice(from, from + maxPrefetched)
               pages.prefetch(some)
               for (const [i, { collection, key }] of inOrder(some)) {
                 const found = pages.read(collection, key, i + 1)
@@ -247,8 +248,8 @@ describe('members read from the pages', () => {
     for (const room of rooms) {
       const pages = open(path, room)
       for (let time = 0; time < times; time++) for (const key of keys) pages.read('c', key)
-      for (let from = 0; from < keys.length; from += 256) {
-        const some = keys.slice(from, from + 256)
+      for (let from = 0; from < keys.length; from += maxPrefetched) {
+        const some = keys.slice(from, from + maxPrefetched)
         pages.prefetch(some.map((key) => ({ collection: 'c', key })))
         for (const [i, key] of some.entries()) expect(pages.read('c', key, i + 1)?.value).toBe(`"${key}"`)
       }
@@ -307,7 +308,9 @@ describe('members read from the pages', () => {
     const db = openForWriting(path)
     for (let round = 0; round < 3; round++) {
       for (let time = 0; time < times; time++) for (const { member } of rows) pages.read('c', member.key)
-      pages.prefetch(rows.slice(0, 256).map(({ collection, member: { key } }) => ({ collection, key })))
+      pages.prefetch(
+        rows.slice(0, maxPrefetched).map(({ collection, member: { key } }) => ({ collection, key })),
+      )
       expect(pages.read('c', 'k0', 1)).toBeDefined()
       pages.pause()
       expect(pages.read('c', 'k1', 2)).toBeUndefined()
@@ -319,7 +322,7 @@ describe('members read from the pages', () => {
       db.run('PRAGMA wal_checkpoint(TRUNCATE)')
       pages.resume()
       for (const [i, { member }] of rows.entries())
-        expect(pages.read('c', member.key, Math.min(i + 1, 256))?.value ?? null).toBe(
+        expect(pages.read('c', member.key, Math.min(i + 1, maxPrefetched))?.value ?? null).toBe(
           i % 3 === round ? null : `${round}`,
         )
     }
@@ -379,8 +382,8 @@ describe('members read from the pages', () => {
       const pages = openPages(path, root, noLargeValue, rooms[Math.floor(round / 6) % rooms.length])
       for (let time = 0; time < times; time++) {
         for (const { collection, member } of rows) readDamaged(collection, member)
-        for (let from = 0; from < rows.length; from += 50) {
-          const some = rows.slice(from, from + 50)
+        for (let from = 0; from < rows.length; from += maxPrefetched) {
+          const some = rows.slice(from, from + maxPrefetched)
           pages.prefetch(some.map(({ collection, member: { key } }) => ({ collection, key })))
           for (const [i, { collection, member }] of some.entries()) readDamaged(collection, member, i + 1)
         }

@@ -3,7 +3,7 @@ import type { MemberRef } from '../../../core/engine.ts'
 import { byteOfHash } from './page-format.ts'
 
 /** The most members that are prefetched together; their search keys fit in the processor's cache. */
-export const maxPrefetched = 256
+export const maxPrefetched = 32
 
 /** Size of slot 0, for any name and key. */
 const ownSlotBytes = 4096
