@@ -13,7 +13,7 @@ export const updatedOffset = sampleTimes.lastIndexOf(formatTime(0))
 const zero = 0x30
 
 /** A text in ASCII, in words of four bytes; the last one overlaps the one before it. */
-interface Words {
+export interface Words {
   readonly words: Int32Array
   readonly length: number
 }
@@ -31,6 +31,14 @@ export function copyWords(view: DataView, at: number, { words, length }: Words):
   for (let i = 0; i < last; i++) view.setInt32(at + i * 4, words[i]!, true)
   view.setInt32(at + length - 4, words[last]!, true)
   return at + length
+}
+
+/** Whether a text is at an offset. */
+export function hasWords(view: DataView, at: number, { words, length }: Words): boolean {
+  if (at + length > view.byteLength) return false
+  const last = words.length - 1
+  for (let i = 0; i < last; i++) if (view.getInt32(at + i * 4, true) !== words[i]) return false
+  return view.getInt32(at + length - 4, true) === words[last]
 }
 
 /** Writes a safe integer that is at least 0, and returns where it ends. */
@@ -54,8 +62,15 @@ export function digitsOf(number: number): number {
   return digits
 }
 
+/** Copies what `writeTime` wrote at `from`. */
+export function copyTime(view: DataView, at: number, from: number): void {
+  for (let i = 0; i < timeBytes; i += 4) view.setInt32(at + i, view.getInt32(from + i, true), true)
+}
+
 /** The whole seconds written last, as text: a slot for each remainder by 64. */
 const secondBytes = 20
+/** A time is followed by milliseconds and `Z`. */
+const timeBytes = secondBytes + 4
 const secondSlots = 64
 const seconds = new Float64Array(secondSlots).fill(Number.NaN)
 const secondTexts = Buffer.alloc(secondSlots * secondBytes)

@@ -3,6 +3,7 @@ import { jsonContentType, type Member } from '../../core/member.ts'
 import type { MemberVisitor, StoredJson } from '../../core/member-visitor.ts'
 import { type Connection, maxWaitingBytes } from '../wire/client-connection.ts'
 import {
+  copyTime,
   copyWords,
   createdOffset,
   sampleTimes,
@@ -124,7 +125,8 @@ export class MemberWriter implements MemberVisitor {
     this.at = at + sampleTimes.length
     this.timesAt = at
     if (createdAtMs !== this.createdAtMs) writeTime(out, this.view, at + createdOffset, createdAtMs)
-    if (updatedAtMs !== this.updatedAtMs) writeTime(out, this.view, at + updatedOffset, updatedAtMs)
+    if (updatedAtMs === createdAtMs) copyTime(this.view, at + updatedOffset, at + createdOffset)
+    else if (updatedAtMs !== this.updatedAtMs) writeTime(out, this.view, at + updatedOffset, updatedAtMs)
     this.createdAtMs = createdAtMs
     this.updatedAtMs = updatedAtMs
   }

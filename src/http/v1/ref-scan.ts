@@ -1,6 +1,7 @@
 import { EncodedRef } from '../../core/encoded-ref.ts'
 import { parseCollection } from '../../core/keys.ts'
 import { maxKeyBytes } from '../../core/limits.ts'
+import { hasWords, type Words, wordsOf } from './json-bytes.ts'
 
 /** Reads the body of `POST /v1/_read` where it lies: to parse it as JSON takes a fifth of the whole request. */
 
@@ -9,9 +10,9 @@ const backslash = 0x5c
 
 /** The text around the names and keys, as serializers write it: without spaces, or with one after each `:` and `,`. */
 interface Style {
-  readonly opening: string
-  readonly beforeCollection: Uint8Array
-  readonly beforeKey: Uint8Array
+  readonly opening: Words
+  readonly beforeCollection: Words
+  readonly beforeKey: Words
   readonly between: Uint8Array
 }
 
@@ -20,9 +21,9 @@ const closing = Buffer.from('}]}')
 
 function styleWith(space: string): Style {
   return {
-    opening: `{"members":${space}[`,
-    beforeCollection: Buffer.from(`{"collection":${space}"`),
-    beforeKey: Buffer.from(`",${space}"key":${space}"`),
+    opening: wordsOf(`{"members":${space}[`),
+    beforeCollection: wordsOf(`{"collection":${space}"`),
+    beforeKey: wordsOf(`",${space}"key":${space}"`),
     between: Buffer.from(`},${space}`),
   }
 }
@@ -32,22 +33,25 @@ function styleWith(space: string): Style {
  * escapes. Returns null for any other body, also a wrong one: the parser reads those, and words the errors.
  */
 export function scanRefs(bytes: Uint8Array, limit: number): EncodedRef[] | null {
-  const text = Buffer.prototype.latin1Slice.call(bytes, 0, bytes.length)
-  const style = styles.find(({ opening }) => text.startsWith(opening))
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const style = styles.find(({ opening }) => hasWords(view, 0, opening))
   if (style === undefined) return null
   const { beforeCollection, beforeKey, between } = style
   const refs: EncodedRef[] = []
   let collection = ''
+  /** Where the name of the collection was first. */
+  let nameAt = 0
   for (let at = style.opening.length; ; at += between.length) {
-    if (refs.length === limit || !isAt(bytes, at, beforeCollection)) return null
+    if (refs.length === limit || !hasWords(view, at, beforeCollection)) return null
     at += beforeCollection.length
     let end = endOfPlain(bytes, at)
-    if (end - at !== collection.length || !text.startsWith(collection, at) || end === at) {
-      const named = collectionOf(text.slice(at, end))
+    if (end === at || end - at !== collection.length || !isSame(bytes, at, nameAt, collection.length)) {
+      const named = collectionOf(Buffer.prototype.latin1Slice.call(bytes, at, end))
       if (named === null) return null
       collection = named
+      nameAt = at
     }
-    if (!isAt(bytes, end, beforeKey)) return null
+    if (!hasWords(view, end, beforeKey)) return null
     at = end + beforeKey.length
     end = endOfPlain(bytes, at)
     if (end === at || end - at > maxKeyBytes || bytes[end] !== quote) return null
@@ -56,6 +60,11 @@ export function scanRefs(bytes: Uint8Array, limit: number): EncodedRef[] | null 
     if (isAt(bytes, at, between)) continue
     return isAt(bytes, at, closing) && at + closing.length === bytes.length ? refs : null
   }
+}
+
+function isSame(bytes: Uint8Array, at: number, other: number, length: number): boolean {
+  for (let i = 0; i < length; i++) if (bytes[at + i] !== bytes[other + i]) return false
+  return true
 }
 
 function isAt(bytes: Uint8Array, at: number, expected: Uint8Array): boolean {
