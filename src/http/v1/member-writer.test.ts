@@ -140,3 +140,35 @@ test('a large body stays as it is until its response is sent, and then leaves it
   held[0]!.release()
   expect(bodyOf(members).buffer).toBe(body.buffer)
 })
+
+test('a body gets memory for as many members as are expected, by what they took in the last one', () => {
+  const member = memberOf({ value: `"${'x'.repeat(1000)}"` })
+  function bodyOf(count: number, expected: number): Uint8Array {
+    const writer = new MemberWriter(before, expected)
+    for (let i = 0; i < count; i++) writer.stored(rowOf(member))
+    return writer.end(after, connection)
+  }
+  const grown = bodyOf(120, 0)
+  const sized = bodyOf(120, 120)
+  expect(sized).toEqual(grown)
+  expect([grown, sized].map(({ buffer }) => buffer.byteLength / 65536)).toEqual([4, 3])
+  expect(bodyOf(20, 1_000_000).buffer.byteLength).toBe(1024 * 1024)
+})
+
+test('of the memory of bodies that were sent 4 MiB are kept', () => {
+  const member = memberOf({ value: `"${'x'.repeat(900_000)}"` })
+  function sixBodies(): ArrayBufferLike[] {
+    held.length = 0
+    const bodies = Array.from({ length: 6 }, () => {
+      const writer = new MemberWriter(before)
+      writer.stored(rowOf(member))
+      return writer.end(after, connection).buffer
+    })
+    for (const { release } of held) release()
+    return bodies
+  }
+  const first = sixBodies()
+  const kept = sixBodies().filter((buffer) => first.includes(buffer))
+  expect(kept.length * first[0]!.byteLength).toBeLessThanOrEqual(4 * 1024 * 1024)
+  expect(kept.length).toBeGreaterThan(2)
+})

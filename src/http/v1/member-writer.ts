@@ -35,10 +35,12 @@ export class MemberWriter implements MemberVisitor {
   private createdAtMs = 0
   private updatedAtMs = 0
   private readonly before: string
+  private readonly expected: number
 
-  /** `before` is the text before the members. */
-  constructor(before: string) {
+  /** `before` is the text before the members, of which `expected` are expected; 0 where that is not known. */
+  constructor(before: string, expected = 0) {
     this.before = before
+    this.expected = expected
   }
 
   stored(row: StoredJson): void {
@@ -91,7 +93,8 @@ export class MemberWriter implements MemberVisitor {
   end(after: string, connection: Pick<Connection, 'hold'>): Uint8Array {
     this.begin()
     this.text(after)
-    const { out, at } = this
+    const { out, at, count } = this
+    if (count > 0) usualBytes = Math.ceil(at / count)
     if (at <= maxWaitingBytes) {
       const body = Buffer.from(out.subarray(0, at))
       recycle(out)
@@ -103,7 +106,7 @@ export class MemberWriter implements MemberVisitor {
 
   private begin(): void {
     if (this.out !== nothing) return
-    this.setOut(recycled.pop() ?? Buffer.allocUnsafeSlow(firstBytes))
+    this.setOut(take(Math.min(this.expected * usualBytes + envelopeBytes, maxKeptBytes)))
     this.text(this.before)
   }
 
@@ -133,8 +136,10 @@ export class MemberWriter implements MemberVisitor {
 
   private reserve(bytes: number): void {
     if (this.at + bytes <= this.out.length) return
-    const larger = Buffer.allocUnsafeSlow(Math.max(2 * this.out.length, this.at + bytes))
-    this.out.copy(larger, 0, 0, this.at)
+    const { out } = this
+    const larger = take(Math.max(2 * out.length, this.at + bytes))
+    out.copy(larger, 0, 0, this.at)
+    recycle(out)
     this.setOut(larger)
   }
 }
@@ -154,14 +159,32 @@ const backslash = 0x5c
 
 const nothing = Buffer.alloc(0)
 const nothingView = new DataView(new ArrayBuffer(0))
-const firstBytes = 64 * 1024
-/** A larger buffer is not kept, and no more than a few: only those of clients that do not read at once are in use together. */
-const maxRecycledBytes = 1024 * 1024
-const maxRecycled = 4
+/** Sizes are multiples of this. */
+const leastBytes = 64 * 1024
+/** What a member took in the last body: those of one client are alike. */
+let usualBytes = 0
+
+/** A larger buffer is not kept, and of all no more than this: the oldest go first. */
+const maxKeptBytes = 1024 * 1024
+const maxRecycledBytes = 4 * 1024 * 1024
 const recycled: Buffer[] = []
+let recycledBytes = 0
+
+/** Returns a buffer of at least this size, of those that were used before if one is large enough. */
+function take(bytes: number): Buffer {
+  const i = recycled.findLastIndex(({ length }) => length >= bytes)
+  if (i === -1) return Buffer.allocUnsafeSlow(Math.max(1, Math.ceil(bytes / leastBytes)) * leastBytes)
+  const out = recycled[i]!
+  recycled.splice(i, 1)
+  recycledBytes -= out.length
+  return out
+}
 
 function recycle(out: Buffer): void {
-  if (out.length <= maxRecycledBytes && recycled.length < maxRecycled) recycled.push(out)
+  if (out.length > maxKeptBytes) return
+  recycled.push(out)
+  recycledBytes += out.length
+  while (recycledBytes > maxRecycledBytes) recycledBytes -= recycled.shift()!.length
 }
 
 /** The member of a row, of which node and flags are not shown. */

@@ -41,7 +41,7 @@ export async function readMembers(
 
 /** As `readSmall`, but returns the response's body; null also where members cannot be visited. */
 function visitSmall(db: Store, refs: readonly MemberRef[], pages: ResponsePages): Uint8Array | null {
-  const writer = new MemberWriter(before)
+  const writer = new MemberWriter(before, refs.length)
   const visited = db.visitMany(refs, smallPageBytes, writer)
   if (visited === null) return null
   const { valueBytes } = writer
