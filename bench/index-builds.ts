@@ -4,20 +4,21 @@ import { startKvist } from './kvist-server.ts'
 import { keyOf } from './members.ts'
 import { peakMb } from './memory.ts'
 import { mainThreadSeconds, processorSeconds, type Server, watchMemory } from './process.ts'
-import { median } from './statistics.ts'
 import { runWrk } from './wrk.ts'
 
 /**
  * Builds of indexes over HTTP: an index over many members while nobody writes, and beside 64 connections that write without pause, into
- * another collection or over the members themselves. Their rate beside the build is compared with that right before it, also by the
- * second of processor time of the server's main thread: that is what it would be if the machine had nothing else to do, as far as
- * that thread bounds it.
+ * another collection or over the members themselves. Their rate beside the build is compared with that right before it and right after
+ * it (once it is built, writes over its members keep the index too), also by the second of processor time of the server's main thread:
+ * that is what it would be if the machine had nothing else to do, as far as that thread bounds it.
  */
 
 const port = 17_731
 const url = `http://127.0.0.1:${port}/v1`
 const connections = 64
 const sliceSeconds = 3
+/** Before and after a build. */
+const slicesOfRate = 3
 const importedAtOnce = 20_000
 
 const json = { 'content-type': 'application/json' }
@@ -97,26 +98,25 @@ interface Rates {
   readonly perThread: number
 }
 
-/** Writes in slices until `hasEnded`, and returns the medians of the slices that ended before, or of the only one. */
+/** Writes in slices until enough of them are done, and returns the rates of all; a last one that ends after that does not count. */
 async function writing(
   { pid }: Server,
   collection: string,
   members: number,
   seed: number,
-  hasEnded: () => boolean,
+  areEnough: (slices: number) => boolean,
 ): Promise<Rates> {
-  const slices: Rates[] = []
+  let [slices, perSecond, thread] = [0, 0, 0]
   do {
-    const thread = mainThreadSeconds(pid)
-    const { perSecond, errors } = await write(collection, members, seed + slices.length)
-    if (errors > 0) throw new Error(`${errors} of the writes failed`)
-    if (hasEnded() && slices.length > 0) break
-    slices.push({ perSecond, perThread: (perSecond * sliceSeconds) / (mainThreadSeconds(pid) - thread) })
-  } while (!hasEnded())
-  return {
-    perSecond: median(slices.map(({ perSecond }) => perSecond)),
-    perThread: median(slices.map(({ perThread }) => perThread)),
-  }
+    const before = mainThreadSeconds(pid)
+    const figures = await write(collection, members, seed + slices)
+    if (figures.errors > 0) throw new Error(`${figures.errors} of the writes failed`)
+    if (slices > 0 && areEnough(slices)) break
+    slices++
+    perSecond += figures.perSecond
+    thread += mainThreadSeconds(pid) - before
+  } while (!areEnough(slices))
+  return { perSecond: perSecond / slices, perThread: (perSecond * sliceSeconds) / thread }
 }
 
 export async function measureBuilds(dataDir: string, members: number): Promise<void> {
@@ -129,19 +129,22 @@ export async function measureBuilds(dataDir: string, members: number): Promise<v
     await setIndexes([])
     await write(collection, members, i)
     await untilIdle(server.pid)
-    const before = await writing(server, collection, members, 100 * i, () => true)
+    const slices = (seed: number) =>
+      writing(server, collection, members, seed, (count) => count >= slicesOfRate)
+    const before = await slices(1000 * i)
     let isBuilt = false
     const building = build(server, i === 0 ? '@.population' : '@.country').finally(() => {
       isBuilt = true
     })
-    const beside = await writing(server, collection, members, 100 * i + 1, () => isBuilt)
+    const beside = await writing(server, collection, members, 1000 * i + 100, () => isBuilt)
     const built = await building
-    const after = await writing(server, collection, members, 100 * i + 50, () => true)
-    const ratios = ({ perSecond, perThread }: Rates) =>
-      `${(perSecond / before.perSecond).toFixed(2)} (${(perThread / before.perThread).toFixed(2)})`
+    const after = await slices(1000 * i + 900)
+    const ratios = ({ perSecond, perThread }: Rates, to: Rates) =>
+      `${(perSecond / to.perSecond).toFixed(2)} (${(perThread / to.perThread).toFixed(2)})`
     console.log(
       `beside ${connections} connections that write ${name}: ${shown(built)}; they write ${Math.round(before.perSecond)} a second ` +
-        `(${Math.round(before.perThread)} by that of the thread) before, ${ratios(beside)} of it meanwhile, ${ratios(after)} once it is built`,
+        `(${Math.round(before.perThread)} by that of the thread) before, ${ratios(beside, before)} of it meanwhile, ${ratios(after, before)} once it is built; ` +
+        `meanwhile ${ratios(beside, after)} of that once it is built`,
     )
   }
   await server.stop()

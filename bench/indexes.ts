@@ -1,7 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { join, resolve } from 'node:path'
 import { type Database, openDatabase } from '../src/core/database.ts'
 import { parseIndexes } from '../src/core/indexes/definition.ts'
 import { noSettings } from '../src/core/settings.ts'
@@ -10,24 +7,20 @@ import { cityOf } from './cities.ts'
 import { measureBuilds } from './index-builds.ts'
 import { measurePages } from './index-pages.ts'
 import { keyOf } from './members.ts'
-import { killAll } from './process.ts'
+import { chooseOptions, indexesOptions, pick } from './options.ts'
+import { killAll, removeFolder } from './process.ts'
 import { median } from './statistics.ts'
 
 /**
  * What indexes cost, on the SQLite engine, in parts: `puts` into collections without indexes, with one and with three; `elsewhere`, into
  * a collection without while another one has an index; over HTTP `builds` beside writers (index-builds.ts), and `pages` by an
- * index beside those by key (index-pages.ts). Processor time counts, since the machine may be busy with other work.
+ * index beside those by key (index-pages.ts). Processor time counts, since the machine may be busy with other work. `--help` lists the options.
  *
  *     npm run bench:indexes -- --members 1000000 --only puts,builds
  */
 
-const { values: flags } = parseArgs({
-  options: {
-    members: { type: 'string', default: '1000000' },
-    only: { type: 'string', default: 'puts,elsewhere,builds,pages' },
-  },
-})
-const members = Number(flags.members)
+const options = chooseOptions(indexesOptions)
+const members = options.number('members')
 const clients = 64
 const putsOfRound = 20_000
 /** Beside the first one, in which code is compiled. */
@@ -160,21 +153,22 @@ async function elsewhere(db: Database): Promise<void> {
   ])
 }
 
-const dir = mkdtempSync(join(tmpdir(), 'kvist-bench-indexes-'))
-const parts: Readonly<Record<string, (db: Database) => Promise<void>>> = {
-  elsewhere,
-  puts,
-  builds: () => measureBuilds(dir, members),
-  pages: () => measurePages(dir, members),
-}
+const dir = join(resolve(options.text('data')), 'indexes')
+const parts: readonly { readonly name: string; readonly measure: (db: Database) => Promise<void> }[] = [
+  { name: 'elsewhere', measure: elsewhere },
+  { name: 'puts', measure: puts },
+  { name: 'builds', measure: () => measureBuilds(dir, members) },
+  { name: 'pages', measure: () => measurePages(dir, members) },
+]
+const chosen = pick(parts, options.list('only'))
+removeFolder(dir)
 try {
-  for (const [name, measure] of Object.entries(parts)) {
-    if (!flags.only.split(',').includes(name)) continue
+  for (const { name, measure } of chosen) {
     const db = await open(join(dir, name))
     await measure(db)
     await db.close()
   }
 } finally {
   await killAll()
-  rmSync(dir, { recursive: true, force: true })
+  removeFolder(dir)
 }

@@ -100,6 +100,16 @@ export const whereOptions = {
   members: { help: 'members in the store', full: '200000', quick: '20000' },
 }
 
+export const indexesOptions = {
+  ...common,
+  only: { help: 'parts, by name, with commas between', ...same('') },
+  members: {
+    help: 'members of the collection whose index is built and read',
+    full: '1000000',
+    quick: '50000',
+  },
+}
+
 export const largeValuesOptions = {
   ...common,
   rounds: { help: 'runs of each store', full: '3', quick: '1' },
