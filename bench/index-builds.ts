@@ -17,8 +17,8 @@ const port = 17_731
 const url = `http://127.0.0.1:${port}/v1`
 const connections = 64
 const sliceSeconds = 3
-/** Before and after a build. */
-const slicesOfRate = 3
+/** Before and after a build: half a minute, in which the log is flushed, as it is during a build. */
+const slicesOfRate = 10
 const importedAtOnce = 20_000
 
 const json = { 'content-type': 'application/json' }

@@ -10,6 +10,7 @@ import type { NewContent } from '../content.ts'
 import { type Database, openDatabase } from '../database.ts'
 import type { Engine, OnCommit, Put } from '../engine.ts'
 import type { ForeignWrite } from '../foreign-write.ts'
+import { histogram } from '../histogram.ts'
 import { nextTick } from '../next-tick.ts'
 import { noSettings, settingsWrite } from '../settings.ts'
 import { type Index, type IndexDefinition, indexOf, parseIndexes } from './definition.ts'
@@ -157,15 +158,16 @@ describe.each(['memory', 'memory whose results come late', 'sqlite'])('on %s', (
   })
 })
 
-test('a build rests after each page while clients write, and not while nobody does', async () => {
+test('a build rests after each page while clients write, longer while they are throttled, and not while nobody does', async () => {
   let pages = 0
+  const throttle = histogram([1])
   const { db } = await open(async (onCommit) => {
     const engine = await memory(onCommit)
     const scan: Engine['scan'] = (range) => {
       if (range.collection === 'c') pages++
       return engine.scan(range)
     }
-    return { ...engine, scan }
+    return { ...engine, scan, stats: () => ({ ...engine.stats(), waitSeconds: { throttle } }) }
   })
   await db.putAll('c', members(2000))
   await setIndexes(db, byA)
@@ -186,6 +188,13 @@ test('a build rests after each page while clients write, and not while nobody do
   expect(await writing(10)).toBe(before)
   timers.pass(1)
   expect(await writing(10)).toBe(before + 1)
+  throttle.sum += 0.1
+  timers.pass(5)
+  expect(await writing(10)).toBe(before + 2)
+  timers.pass(19)
+  expect(await writing(10)).toBe(before + 2)
+  timers.pass(1)
+  expect(await writing(10)).toBe(before + 3)
   await isReady(db)
 })
 

@@ -35,8 +35,10 @@ const saveEveryMs = 500
  * holds it as long as to read their members and compute them, which is what is measured (docs/design/indexes.md).
  */
 const restFactor = 5
-/** The longest rest for each member that is read, or whose entry is committed: 36 s for a million, however busy the machine is. */
-const maxRestMsPerMember = 0.018
+/** The longest rest for each member that is read, or whose entry is committed: 28 s for a million, however busy the machine is. */
+const maxRestMsPerMember = 0.014
+/** Rests are so many times as long while the engine throttles writers: what is left of its room is theirs. */
+const throttledRests = 4
 /** A page holds the thread no longer; if it seems to, the clock was set. */
 const maxHeldMs = 500
 /** The pause before a build begins anew. */
@@ -90,6 +92,7 @@ export class Build {
   /** The commits of the store at the last rest, and those of the progress since. */
   private total: number
   private saves = 0
+  private throttledSeconds = 0
 
   constructor(options: BuildOptions, index: IndexStatus, pauses: Pauses, knownSince: FeedCursor) {
     this.knownSince = knownSince
@@ -351,6 +354,14 @@ export class Build {
     this.options.onEvent({ type, collection, name, examined, failure })
   }
 
+  /** Whether the engine has held commits up since the last call, because they come faster than it can store them for good. */
+  private isThrottled(): boolean {
+    const { throttle } = this.options.engine.stats().waitSeconds
+    const before = this.throttledSeconds
+    this.throttledSeconds = throttle?.sum ?? 0
+    return this.throttledSeconds > before
+  }
+
   /** Lets others work, and rests while clients write. Waiting for the commit was rest, too. */
   private async rest(startMs: number, heldMs: number, members: number): Promise<void> {
     const { engine, now } = this.options
@@ -361,7 +372,8 @@ export class Build {
     // One may be of a job of kvist's own.
     if (byOthers <= 1) return nextTick()
     const rested = within(now() - startMs - heldMs, 0, maxHeldMs)
-    const leftMs = Math.min(heldMs * restFactor, members * maxRestMsPerMember) - rested
+    const restMs = Math.min(heldMs * restFactor, members * maxRestMsPerMember)
+    const leftMs = (this.isThrottled() ? throttledRests * restMs : restMs) - rested
     if (leftMs < 1) return nextTick()
     await this.pauses.pause(leftMs)
   }
