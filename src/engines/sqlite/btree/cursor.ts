@@ -4,6 +4,7 @@ import {
   absent,
   cellAt,
   cellCount,
+  compareBytes,
   interiorHeadBytes,
   interiorType,
   leafHeadBytes,
@@ -138,7 +139,7 @@ export class PageCursor {
         if (order === 0) return row
       } else {
         if (text + rowNameBytes > base + pageBytes) return unsupported
-        order = bytes.compare(searchBytes, from, from + nameBytes, text, text + rowNameBytes)
+        order = compareBytes(bytes, text, text + rowNameBytes, searchBytes, from, from + nameBytes)
       }
       if (order < 0) {
         low = middle + 1

@@ -1,4 +1,12 @@
-import { columnBytes, isText, maxRowBytes, number32, numberAt, pageBytes } from './page-format.ts'
+import {
+  columnBytes,
+  compareBytes,
+  isText,
+  maxRowBytes,
+  number32,
+  numberAt,
+  pageBytes,
+} from './page-format.ts'
 
 /**
  * Checks a page's structure: its cells, free blocks and fragments add up to its content, and its keys are in order. That
@@ -179,7 +187,7 @@ function compareRows(columns: number, a: Buffer, aAt: number, b: Buffer, bAt: nu
     if (!(aEnd <= a.length && bEnd <= b.length)) return Number.NaN
     const order =
       isText(aIs) && isText(bIs)
-        ? a.compare(b, bColumn, bEnd, aColumn, aEnd)
+        ? compareBytes(a, aColumn, aEnd, b, bColumn, bEnd)
         : integerAt(a, aColumn, aIs) - integerAt(b, bColumn, bIs)
     if (order !== 0) return order
     aType += varintBytes(a, aType)

@@ -6,6 +6,7 @@ import { baseOf } from './mapped-tree.ts'
 import {
   cellAt,
   cellCount,
+  compareBytes,
   interiorHeadBytes,
   interiorType,
   leafHeadBytes,
@@ -239,9 +240,9 @@ export class PageScan implements VisitCursor {
     const keyAt = nameAt + textBytes(bytes, row + 1)
     const end = nameAt + textsBytes(bytes, row)
     if (keyAt < nameAt || end < keyAt || end > this.base + pageBytes) return Number.NaN
-    const order = bytes.compare(name, 0, name.length, nameAt, keyAt)
+    const order = compareBytes(bytes, nameAt, keyAt, name, 0, name.length)
     if (order !== 0) return order
-    return key === null ? -1 : bytes.compare(key, 0, key.length, keyAt, end)
+    return key === null ? -1 : compareBytes(bytes, keyAt, end, key, 0, key.length)
   }
 
   private isInRange(row: number): boolean {
