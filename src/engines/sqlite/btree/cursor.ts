@@ -80,6 +80,17 @@ export class PageCursor {
     return unsupported
   }
 
+  /**
+   * The child in which the search goes on, of an interior page that was read and has no index, because it has rows of several
+   * collections; 0 where `seek` is to find out.
+   */
+  childOfUnindexed(page: number): number {
+    if (!this.tree.has(page) || this.indexes.isNew(page)) return 0
+    this.moveTo(page)
+    if (this.bytes[this.base] !== interiorType || this.search(interiorHeadBytes) !== absent) return 0
+    return this.childBefore(this.largerCell)
+  }
+
   /** Whether a row of the current page has the search key. */
   matches(row: number): boolean {
     const { bytes, view } = this

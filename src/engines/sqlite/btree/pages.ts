@@ -76,7 +76,7 @@ export function openPages(
   const check = new TreeCheck(tree, roots)
   const searchKeys = new SearchKeys()
   const cursor = new PageCursor(tree, searchKeys, check)
-  const prefetcher = new Prefetcher(tree, searchKeys)
+  const prefetcher = new Prefetcher(tree, searchKeys, cursor)
   const rows = new RowReader(readValue)
   const loader = rowLoader(cursor, searchKeys, prefetcher, rows)
   let isOpen = false

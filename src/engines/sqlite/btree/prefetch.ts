@@ -1,4 +1,5 @@
 import type { MemberRef } from '../../../core/engine.ts'
+import type { PageCursor } from './cursor.ts'
 import { baseOf, type MappedTree } from './mapped-tree.ts'
 import { maxDepth, pageBytes } from './page-format.ts'
 import type { PageIndexes } from './page-index.ts'
@@ -26,11 +27,13 @@ export class Prefetcher {
   /** A sink for loads that only fill the cache, which the compiler would remove otherwise. */
   private readonly touched = new Uint32Array(1)
   private readonly tree: MappedTree
+  private readonly cursor: PageCursor
   private readonly indexes: PageIndexes
   private readonly searchKeys: SearchKeys
 
-  constructor(tree: MappedTree, searchKeys: SearchKeys) {
+  constructor(tree: MappedTree, searchKeys: SearchKeys, cursor: PageCursor) {
     this.tree = tree
+    this.cursor = cursor
     this.indexes = tree.indexes
     this.searchKeys = searchKeys
   }
@@ -78,14 +81,16 @@ export class Prefetcher {
 
   /** Moves every slot one page down the tree; false when none could be moved. */
   private descend(): boolean {
-    const { count, indexes, searchKeys, pages, indexOf, touched } = this
+    const { count, cursor, indexes, searchKeys, pages, indexOf, touched } = this
     let isDeeper = false
     for (let slot = 1; slot <= count; slot++) {
       const index = indexOf[slot]!
-      if (index === 0 || indexes.isLeaf(index)) continue
-      isDeeper = true
+      const page = pages[slot]!
+      if (page === 0 || (index !== 0 && indexes.isLeaf(index))) continue
       searchKeys.select(slot)
-      pages[slot] = indexes.childOf(index, searchKeys)
+      const child = index === 0 ? cursor.childOfUnindexed(page) : indexes.childOf(index, searchKeys)
+      if (child !== 0) isDeeper = true
+      pages[slot] = child
       indexOf[slot] = 0
     }
     if (!isDeeper) return false
