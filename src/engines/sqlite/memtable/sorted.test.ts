@@ -46,3 +46,36 @@ test('a walk goes on over what it began with while strings come in', () => {
   sorted.cursors('b', null, 'asc')
   expect(walk(cursors)).toHaveLength(700)
 })
+
+/** How often strings were compared; each comparison reads two. */
+let reads = 0
+
+/** A string whose reads are counted. */
+function counted(text: string): string {
+  const object = {
+    toString() {
+      reads++
+      return text
+    },
+  }
+  return object as unknown as string
+}
+
+test('no insert merges many strings, and few runs wait to be merged', () => {
+  const r = random(seedOfRun())
+  const sorted = sortedStrings()
+  const count = 60_000
+  let most = 0
+  let longest = 0
+  for (let i = 0; i < count; i++) {
+    const before = reads
+    sorted.insert(counted(`${r.int(1e9)}`))
+    longest = Math.max(longest, reads - before)
+    if (i % 1000 === 999) most = Math.max(most, sorted.cursors(null, null, 'asc').length)
+  }
+  // A run of 512 is sorted, and 1,024 strings are merged. To merge all runs at once would read more than 100,000.
+  expect(longest).toBeLessThan(5000)
+  expect(most).toBeLessThan(24)
+  const strings = sorted.cursors(null, null, 'asc').reduce((sum, { at, end }) => sum + end - at, 0)
+  expect(strings).toBe(count)
+})
