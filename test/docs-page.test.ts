@@ -147,6 +147,20 @@ test('members come first, the other sections are folded, and nothing that writes
   }
 })
 
+test('an operation shows its schemas, with what they refer to', async () => {
+  await onPage('light', async (page) => {
+    await openSections(page, 'Nodes')
+    const block = page.locator('#operations-Nodes-getNodes')
+    await clickAll(block.locator('.opblock-summary-control'))
+    const response = block.locator('tr.response[data-code="200"]')
+    await response.locator('.tablinks[data-name="model"]').click()
+    const targets = response.locator('.json-schema-2020-12-property', { hasText: 'targets' })
+    await targets.locator('.json-schema-2020-12-expand-deep-button').click()
+    // Of targets, and of their heals, each a schema of its own.
+    await eventually(async () => expect(await targets.textContent()).toMatch(/lag_changes.*undecided/s))
+  })
+})
+
 test('what it tries is done by this server, with the token that it was given', async () => {
   await onPage('light', async (page) => {
     await authorize(page, token)

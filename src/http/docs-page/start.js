@@ -53,6 +53,40 @@ function withoutExample(described) {
   delete described.examples
 }
 
+/**
+ * Follows the references of the part at `path`, as Swagger UI asks before it shows that part. Its own function reads the whole
+ * document again for each operation that is opened, which takes seconds. All references of this document are to its components.
+ */
+function resolveSubtree(document, path, { baseDoc }) {
+  return { spec: resolved(at(document, path), []), errors: [] }
+
+  function resolved(part, following) {
+    if (Array.isArray(part)) return part.map((item) => resolved(item, following))
+    if (part === null || typeof part !== 'object') return part
+    const { $ref: reference, ...others } = part
+    if (typeof reference !== 'string' || !reference.startsWith('#/components/')) {
+      return resolvedEach(part, following)
+    }
+    // A schema that contains itself keeps the reference at which it would begin again.
+    if (following.includes(reference)) return part
+    const target = at(document, reference.slice('#/'.length).split('/'))
+    return {
+      ...resolved(target, [...following, reference]),
+      ...resolvedEach(others, following),
+      // Swagger UI reads the schema's name from it.
+      $$ref: `${baseDoc}${reference}`,
+    }
+  }
+
+  function resolvedEach(part, following) {
+    return Object.fromEntries(Object.entries(part).map(([name, value]) => [name, resolved(value, following)]))
+  }
+}
+
+function at(document, path) {
+  return path.reduce((part, name) => part?.[name], document)
+}
+
 const response = await fetch('/openapi.json')
 const ui = SwaggerUIBundle({
   spec: forPeople(await response.json()),
@@ -64,6 +98,7 @@ const ui = SwaggerUIBundle({
   tryItOutEnabled: true,
   // No validator: that would send the document's address to a server elsewhere.
   validatorUrl: null,
+  plugins: [() => ({ fn: { resolveSubtree } })],
   onComplete() {
     if (location.hash === '') ui.layoutActions.show(['operations-tag', 'Members'], true)
   },
