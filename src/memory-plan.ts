@@ -3,7 +3,7 @@ import { join } from 'node:path'
 
 /**
  * How the server divides the memory that it may use. A container's limit kills a process that exceeds it, so under a
- * small limit the largest parts are made smaller: the segments of the log, of which seven may be in memory with their
+ * small limit the largest parts are made smaller: the segments of the log, of which ten may be in memory with their
  * keys, the read cache, and the memory of requests and responses.
  */
 export interface MemoryPlan {

@@ -9,6 +9,7 @@ import type { LogFlusher } from '../../src/engines/sqlite/wal/log-writer.ts'
 export const idleFlusher: LogFlusher = {
   add() {},
   idle() {},
+  hurry() {},
   waiting: () => 0,
   busyForMs: () => 0,
   progress: () => Promise.resolve(),

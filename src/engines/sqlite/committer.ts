@@ -408,7 +408,10 @@ async function throttle(pipeline: Pipeline): Promise<void> {
     Math.max(room, segmentBytes / 16),
     flusher.busyForMs(),
   )
-  if (pauseMs > 0) await Bun.sleep(pauseMs)
+  if (pauseMs > 0) {
+    flusher.hurry()
+    await Bun.sleep(pauseMs)
+  }
   observe(pipeline.stats.waitSeconds.throttle, pauseMs > 0 ? (monotonicMs() - nowMs) / 1000 : 0)
 }
 

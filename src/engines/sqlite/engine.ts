@@ -49,6 +49,7 @@ import { visitMembers, visitRange } from './visits.ts'
 import { cutDamagedLog, cutTornTail } from './wal/accept-damage.ts'
 import { listSegments, systemDisk } from './wal/log-files.ts'
 import { type LoadedSegment, RefusedLog } from './wal/log-reader.ts'
+import { maxSegments } from './wal/log-writer.ts'
 import { recordClock, recordCollection, recordPosition } from './wal/record.ts'
 import { damageMessage, damageName, type Recovery, readLog, type TornTail } from './wal/recovery.ts'
 
@@ -153,6 +154,7 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
     overlay,
     segmentBytes,
     segmentsAwaited,
+    maxSegments,
     reserve,
     isMemoryScarce,
     archive: archiver,

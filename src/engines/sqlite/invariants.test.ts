@@ -299,17 +299,17 @@ describe('3: memory is bounded: when the map is full, writers wait and nothing e
         const held = holdTables(dir)
         let acknowledged = 0
         const writing = (async () => {
-          for (; acknowledged < 100; acknowledged++) await write(engine, [put(`k${acknowledged}`, value)])
+          for (; acknowledged < 150; acknowledged++) await write(engine, [put(`k${acknowledged}`, value)])
         })()
         await untilStalled(() => acknowledged)
         const full = acknowledged
-        expect(full).toBeLessThan(60)
+        expect(full).toBeLessThan(100)
         expect(logFiles(dir).length).toBeLessThanOrEqual(maxSegments)
         expect(Object.keys(await valuesOf(engine))).toHaveLength(full)
         expect(await feedOf(engine)).toHaveLength(full)
         held.release()
         await writing
-        expect(Object.keys(await valuesOf(engine))).toHaveLength(100)
+        expect(Object.keys(await valuesOf(engine))).toHaveLength(150)
       },
       { segmentBytes },
     )

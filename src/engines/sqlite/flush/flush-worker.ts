@@ -5,6 +5,7 @@ import { type PinnedPages, savePages } from '../pin/pinned-pages.ts'
 import { freeBytes, openForWriting, sqliteCode } from '../table/table.ts'
 import { checkTables } from '../table/table-check.ts'
 import { checkpoint, type FlushSource, flushSegments, forgetTombstones, garbageBytes } from './flush.ts'
+import { type Rests, resterOf } from './rests.ts'
 
 /**
  * The thread that writes the tables, so that the server's thread never waits for them. It runs one job at a time: the
@@ -19,6 +20,7 @@ export type Job =
       readonly sources: readonly FlushSource[]
       readonly maxRecords: number
       readonly cacheBytes: number
+      readonly rests: Rests
     }
   | { readonly do: 'forget'; readonly dbPath: string; readonly beforeMs: number; readonly limit: number }
   | { readonly do: 'snapshot'; readonly dbPath: string; readonly to: string }
@@ -47,6 +49,8 @@ export type JobResult =
       /** After a flush: the last revision in the tables, and the free bytes in their file. */
       readonly revision: number
       readonly freeBytes: number
+      /** How long a flush rested, in milliseconds. */
+      readonly restedMs: number
       /** The result of a `facts` job. */
       readonly facts?: PinnedFacts
     }
@@ -56,7 +60,7 @@ let db: ReturnType<typeof openForWriting> | undefined
 /** A flush leaves some hundred megabytes of garbage strings. */
 const garbage = garbageMeter(garbageBytes, collectGarbage)
 
-const done = { ok: true, count: 0, revision: 0, freeBytes: 0 } as const
+const done = { ok: true, count: 0, revision: 0, freeBytes: 0, restedMs: 0 } as const
 
 function run(job: Job): JobResult {
   try {
@@ -73,8 +77,9 @@ function run(job: Job): JobResult {
     db ??= openForWriting(job.dbPath)
     if (job.do === 'forget') return { ...done, count: forgetTombstones(db, job.beforeMs, job.limit) }
     if (job.do === 'flush') {
-      const revision = flushSegments(db, job.sources, job.maxRecords, job.cacheBytes)
-      return { ...done, revision, freeBytes: freeBytes(db) }
+      const { rest, restedMs } = resterOf(job.rests)
+      const revision = flushSegments(db, job.sources, job.maxRecords, job.cacheBytes, rest)
+      return { ...done, revision, freeBytes: freeBytes(db), restedMs: restedMs() }
     }
     if (job.do === 'facts') {
       checkpoint(db)

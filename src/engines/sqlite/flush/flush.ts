@@ -26,6 +26,7 @@ import { enterFeed, type FeedEdits, feedEdits, leaveFeed, writeFeed } from './fe
 import { inKeyOrder, type KeyOrder, type Records } from './key-order.ts'
 import { memberWriter } from './member-writer.ts'
 import { type PieceEdits, writePieces } from './piece-edits.ts'
+import type { Rester } from './rests.ts'
 
 /** Bytes of segments after which garbage is collected: one segment, unless they are as small as in tests. */
 export const garbageBytes = 1024 * 1024
@@ -50,6 +51,7 @@ export function flushSegments(
   sources: readonly FlushSource[],
   maxRecords = Number.POSITIVE_INFINITY,
   cacheBytes = 16_000_000,
+  rest: Rester['rest'] = () => {},
 ): number {
   const meta = readMeta(db)
   const job = readJob(sources, meta, maxRecords)
@@ -58,12 +60,12 @@ export function flushSegments(
   db.run(`PRAGMA cache_size = -${Math.ceil((unwrittenBytes || cacheBytes) / 1024)}`)
   inTransaction(db, () => {
     const feed = feedEdits(meta.flushedRevision, job.revision)
-    const edits = { feed, pieces: { gone: [], come: [] }, expiries: { gone: [], come: [] } }
+    const edits = { feed, pieces: { gone: [], come: [] }, expiries: { gone: [], come: [] }, rest }
     for (const [collection, own] of job.collections) {
       writeCollection(db, collection, job.records, inKeyOrder(job.records, own), edits)
     }
     writePieces(db, edits.pieces)
-    writeFeed(db, feed, job.records.chunks)
+    writeFeed(db, feed, job.records.chunks, rest)
     writeExpiries(db, edits.expiries)
     writeCounts(db, job.counts)
     writeMeta(db, 'flushed_revision', job.revision)
@@ -171,7 +173,7 @@ export function forgetTombstones(db: Database, beforeMs: number, limit: number):
       deleteTombstone.run(collection, key)
       leaveFeed(feed, collection, revision)
     }
-    writeFeed(db, feed, [])
+    writeFeed(db, feed, [], () => {})
     writeMeta(db, 'forgotten_revision', last.revision)
     writeMeta(db, 'forgotten_clock', last.clock)
   })
@@ -221,6 +223,7 @@ interface JobEdits {
   readonly feed: FeedEdits
   readonly pieces: PieceEdits
   readonly expiries: ExpiryEdits
+  readonly rest: Rester['rest']
 }
 
 /** Writes the latest record of each key of a collection, in the order of keys. */
@@ -229,13 +232,14 @@ function writeCollection(
   collection: string,
   records: Records,
   { order, isFollowed }: KeyOrder,
-  { feed, pieces, expiries }: JobEdits,
+  { feed, pieces, expiries, rest }: JobEdits,
 ): void {
   const { chunks, chunkOf, offsetOf } = records
   const write = memberWriter(db, collection, pieces)
   let first = 0
   for (let i = 0; i < order.length; i++) {
     if (isFollowed[i] === 1) continue
+    rest()
     // The version in the tables is the one that the first record of the key replaced.
     const [firstChunk, firstAt] = [chunks[chunkOf[order[first]!]!]!, offsetOf[order[first]!]!]
     const [chunk, at] = [chunks[chunkOf[order[i]!]!]!, offsetOf[order[i]!]!]

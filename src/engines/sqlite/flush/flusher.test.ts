@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { newFolder, until } from '../../../../test/support/engine.ts'
 import type { KvistError } from '../../../core/errors.ts'
+import * as runtimeClock from '../../../runtime/clock.ts'
 import { addRecord, memtable } from '../memtable/memtable.ts'
 import { closeReaders, type Overlay, openOverlay } from '../overlay.ts'
 import { openReserve } from '../reserve.ts'
@@ -20,6 +21,7 @@ function optionsOf(dir: string, overlay: Overlay): FlusherOptions {
     overlay,
     segmentBytes,
     segmentsAwaited: 1,
+    maxSegments: 10,
     reserve: openReserve({ dir, segmentBytes, roomInTables: 0, warn() {} }),
     isMemoryScarce: false,
     archive: null,
@@ -149,6 +151,53 @@ test('a drain ends when flushing fails, and says why', async () => {
   closeReaders(overlay)
 })
 
+/** The keys of a segment that is not in their order. */
+const mixed = Array.from({ length: 100 }, (_, i) => `k${100 + ((i * 37) % 100)}`)
+
+test('a job rests if writers leave the time, until somebody waits for it', async () => {
+  const dir = newFolder()
+  mkdirSync(dir, { recursive: true })
+  const overlay = overlayOf(join(dir, 'kvist.db'))
+  const jobs: (Job & { do: 'flush' })[] = []
+  spyOn(Worker.prototype, 'postMessage').mockImplementation((job: Job) => {
+    if (job.do === 'flush') jobs.push(job)
+  })
+  const clock = spyOn(runtimeClock, 'monotonicMs')
+  const flusherFilledEvery = (fillMs: number) => {
+    clock.mockReturnValue(0)
+    const flusher = new Flusher({ ...optionsOf(dir, overlay), maxSegments: 6 })
+    clock.mockReturnValue(fillMs)
+    flusher.add(segmentOf(1, mixed))
+    return flusher
+  }
+  // Three segments are left for rests, and the first job is assumed to take 500 ms.
+  for (const [fillMs, factor] of [
+    [10, 0],
+    [400, 0.8],
+    [10_000, 1.5],
+  ] as const) {
+    flusherFilledEvery(fillMs)
+    expect(jobs.at(-1)!.rests.factor).toBeCloseTo(factor)
+  }
+  for (const wait of [
+    (it: Flusher) => it.drain(),
+    (it: Flusher) => it.close(),
+    (it: Flusher) => it.hurry(),
+  ]) {
+    const flusher = flusherFilledEvery(10_000)
+    const { rests } = jobs.at(-1)!
+    clock.mockReturnValue(10_500)
+    // Of the job's 500 ms of work 200 are done.
+    expect(flusher.busyForMs()).toBeCloseTo(300)
+    expect(rests.hurry[0]).toBe(0)
+    wait(flusher)
+    expect(rests.hurry[0]).toBe(1)
+    clock.mockReturnValue(10_600)
+    expect(flusher.busyForMs()).toBeCloseTo(200)
+  }
+  closeReaders(overlay)
+})
+
 /** A segment with these keys, written in this order. Its memory is no segment: the job fails. */
 function segmentOf(number: number, keys: readonly string[]) {
   const chunk = newChunk(16 * 1024)
@@ -169,7 +218,6 @@ test('a segment of ascending keys is flushed at once and alone; others wait for 
   mkdirSync(dir, { recursive: true })
   const overlay = overlayOf(join(dir, 'kvist.db'))
   const ascending = Array.from({ length: 100 }, (_, i) => `k${100 + i}`)
-  const mixed = ascending.map((_, i) => `k${100 + ((i * 37) % 100)}`)
   for (const [keys, isAscending] of [
     [ascending, true],
     // A few are out of order where another client writes meanwhile.

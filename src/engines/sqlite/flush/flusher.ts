@@ -13,6 +13,7 @@ import { remainingJobMs } from '../write-stall.ts'
 import { garbageBytes } from './flush.ts'
 import type { Job, JobResult } from './flush-worker.ts'
 import { RecycledSegments } from './recycled-segments.ts'
+import { endRests, noRests, type Rests } from './rests.ts'
 import { commitsOf, type FailedJob, failureOf, newWorker, runJob } from './worker-jobs.ts'
 
 /** A segment that is closed for writing and waits to be flushed. */
@@ -31,6 +32,8 @@ export interface FlusherOptions {
   readonly segmentBytes: number
   /** A flush starts when this many segments wait, or writers are idle. */
   readonly segmentsAwaited: number
+  /** Writers wait while this many do. */
+  readonly maxSegments: number
   readonly reserve: Reserve
   readonly isMemoryScarce: boolean
   /** Decides when the file of a flushed segment may be used again; null for at once. */
@@ -53,6 +56,12 @@ const firstSegmentMs = 500
 /** The disk space, in segments, that saved pages of a backup leave to writers. */
 const segmentsKeptFree = 16
 const unlimited = Number.POSITIVE_INFINITY
+/** Of the segments that writers may fill during a job, those that no rests are made for. */
+const segmentsNotRestedFor = 2
+/** The share of the time in which writers fill the others that a job may take. */
+const shareOfRoom = 0.75
+/** A job that lasts longer keeps memory for no gain. */
+const mostRest = 1.5
 
 /** Flushes rotated segments to the tables, in jobs of a worker thread: one job that writes at a time. */
 export class Flusher {
@@ -74,8 +83,14 @@ export class Flusher {
   /** The flush under way: its number of segments, 0 for none, and its start. */
   private jobSegments = 0
   private startedAtMs = 0
-  /** Duration per segment in the last full job. */
+  /** Work per segment in the last full job. */
   private segmentMs = firstSegmentMs
+  /** The rests of the last flush, and when they were ended early. */
+  private rests = noRests
+  private hurriedAtMs: number | null = null
+  /** When the last segment was added, and how long writers took to fill it. */
+  private addedAtMs = 0
+  private fillMs = 0
 
   private lastFailure: KvistError | null = null
   /** The most records of a job. On a full disk it is reduced: smaller jobs need less space at once. */
@@ -92,6 +107,9 @@ export class Flusher {
   /** Queues a rotated segment; its memtable stays in the overlay until it is flushed. */
   add(segment: RotatedSegment): void {
     this.segments.push(segment)
+    const nowMs = monotonicMs()
+    this.fillMs = nowMs - this.addedAtMs
+    this.addedAtMs = nowMs
     // JavaScriptCore lets garbage grow in proportion to live memory, which includes the mapped file: 100 MB more.
     this.garbage.add(segment.memtable.chunk.bytes.length)
     this.flush(this.awaited())
@@ -99,6 +117,7 @@ export class Flusher {
 
   /** Flushes any waiting segment, because writers are idle; with none waiting releases recycled memory and files. */
   idle(): void {
+    this.hurry()
     this.flush(1)
     if (this.segments.length === 0) this.recycled.trim()
   }
@@ -108,10 +127,32 @@ export class Flusher {
     return this.segments.length
   }
 
-  /** Estimated remaining time of the flush under way; 0 for none. */
+  /** Estimated remaining work of the flush under way; 0 for none. */
   busyForMs(): number {
     if (this.jobSegments === 0) return 0
-    return remainingJobMs(this.jobSegments * this.segmentMs, monotonicMs() - this.startedAtMs)
+    const nowMs = monotonicMs()
+    const withRestsMs = (this.hurriedAtMs ?? nowMs) - this.startedAtMs
+    const withoutMs = nowMs - this.startedAtMs - withRestsMs
+    return remainingJobMs(
+      this.jobSegments * this.segmentMs,
+      withRestsMs / (1 + this.rests.factor) + withoutMs,
+    )
+  }
+
+  /** Has the flush under way go on without rests: somebody waits for it, or nobody minds. */
+  hurry(): void {
+    if (this.jobSegments === 0 || this.rests === noRests || this.hurriedAtMs !== null) return
+    this.hurriedAtMs = monotonicMs()
+    endRests(this.rests)
+  }
+
+  /** A job rests so that it takes most of the time that writers need to fill the room that is left. */
+  private restsOf(batch: readonly RotatedSegment[]): Rests {
+    const free = this.options.maxSegments - batch.length - segmentsNotRestedFor
+    const workMs = batch.length * this.segmentMs
+    const factor = Math.min((free * this.fillMs * shareOfRoom) / workMs - 1, mostRest)
+    const isAwaited = this.drains > 0 || this.lacksRoom || isAscending(batch[0]!.memtable)
+    return factor <= 0 || isAwaited ? noRests : { factor, hurry: new Int32Array(new SharedArrayBuffer(4)) }
   }
 
   /** Resolves at the end of the next job, successful or not. */
@@ -123,6 +164,7 @@ export class Flusher {
   async drain(): Promise<void> {
     const last = this.segments.at(-1)
     this.drains++
+    this.hurry()
     try {
       this.flush(1)
       while (last !== undefined && this.segments.includes(last)) {
@@ -204,6 +246,7 @@ export class Flusher {
 
   async close(): Promise<void> {
     this.isClosed = true
+    this.hurry()
     this.pins.abort()
     this.checking?.terminate()
     while (this.isRunning) await this.progress()
@@ -223,6 +266,7 @@ export class Flusher {
 
   /** Does work while no job runs, then has segments flushed that wait. */
   private async runAlone<Result>(work: () => Promise<Result>): Promise<Result> {
+    this.hurry()
     while (this.isRunning) await this.progress()
     if (this.isClosed) throw new KvistError('closing', 'the server is stopping')
     this.isRunning = true
@@ -269,13 +313,16 @@ export class Flusher {
     const { maxRecords } = this
     const { dbPath, isMemoryScarce } = this.options
     const cacheBytes = isMemoryScarce ? scarceCacheBytes : usualCacheBytes
-    const result = await this.runThenMove({ do: 'flush', dbPath, sources, maxRecords, cacheBytes })
+    const rests = this.restsOf(batch)
+    this.rests = rests
+    this.hurriedAtMs = null
+    const result = await this.runThenMove({ do: 'flush', dbPath, sources, maxRecords, cacheBytes, rests })
     // A small segment is archived while it is flushed, and its file can be used again. Others are not waited for.
     if (this.segments.length === batch.length) await this.options.archive?.settled()
     const isRetried = !result.ok && result.full && (await this.makeRoom(batch))
     this.isRunning = false
     this.jobSegments = 0
-    if (result.ok) this.flushed(batch, result.revision, result.freeBytes)
+    if (result.ok) this.flushed(batch, result)
     else if (isRetried) this.flush(1)
     else this.retryLater(result)
     this.wakeAll()
@@ -308,10 +355,13 @@ export class Flusher {
     })
   }
 
-  private flushed(batch: readonly RotatedSegment[], revision: number, freeBytes: number): void {
+  private flushed(
+    batch: readonly RotatedSegment[],
+    { revision, freeBytes, restedMs }: JobResult & { readonly ok: true },
+  ): void {
     this.lastFailure = null
     if (batch.length === segmentsPerJob || isAscending(batch[0]!.memtable))
-      this.segmentMs = (monotonicMs() - this.startedAtMs) / batch.length
+      this.segmentMs = (monotonicMs() - this.startedAtMs - restedMs) / batch.length
     this.options.reserve.noteRoomInTables(freeBytes)
     this.finish(batch.filter(({ lastRevision }) => lastRevision <= revision))
     if (this.segments.length === 0) this.lacksRoom = false

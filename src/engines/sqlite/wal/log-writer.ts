@@ -45,6 +45,7 @@ export type LogFlusher = Pick<
   | 'waiting'
   | 'busyForMs'
   | 'progress'
+  | 'hurry'
   | 'failure'
   | 'reuse'
   | 'hasFile'
@@ -75,8 +76,8 @@ export interface ActiveSegment {
   readonly isReserve: boolean
 }
 
-/** The most segments in memory at once, the active one included: about 190 MB with their keys. */
-export const maxSegments = 7
+/** The most segments in memory at once, the active one included: about 270 MB with their keys. */
+export const maxSegments = 10
 /** The same limit while the disk has less than `scarceSegments` segments free: rows take more room than records. */
 const maxSegmentsOnScarceDisk = 3
 const scarceSegments = 14
