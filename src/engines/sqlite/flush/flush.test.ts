@@ -183,3 +183,40 @@ test('a reader whose tick lasts longer than a flush finds what was flushed', asy
     { pages: 'off' },
   )
 })
+
+test('a tombstone is replaced by a member, and a member by a tombstone, in one job or in several', async () => {
+  const dir = newFolder()
+  const names = [
+    'put over a tombstone',
+    'delete',
+    'put and delete',
+    'put and delete over a tombstone',
+    'stays',
+  ]
+  const [over, removed, both, bothOver, stays] = names as [string, string, string, string, string]
+  await withEngine(dir, (engine) =>
+    write(engine, [put(over), put(removed), put(bothOver), put(stays), remove(over), remove(bothOver)]),
+  )
+  expect(rowsOf(dir)).toEqual({
+    members: [removed, stays].toSorted(),
+    tombstones: [bothOver, over].toSorted(),
+  })
+  await withEngine(dir, (engine) =>
+    write(engine, [put(over), remove(removed), put(both), put(bothOver), remove(both), remove(bothOver)]),
+  )
+  expect(rowsOf(dir)).toEqual({
+    members: [over, stays].toSorted(),
+    tombstones: [removed, both, bothOver].toSorted(),
+  })
+  expect(faultsOfTables(dir)).toEqual([])
+})
+
+test('a tombstone that damage left beside a member does not keep its delete from the tables', async () => {
+  const dir = newFolder()
+  await withEngine(dir, (engine) => write(engine, [put('k')]))
+  const db = new Database(join(dir, 'kvist.db'))
+  db.run("INSERT INTO tombstones SELECT collection, key, node, 0, 'delete', clock, 0 FROM members")
+  db.close()
+  await withEngine(dir, (engine) => write(engine, [remove('k')]))
+  expect(rowsOf(dir)).toEqual({ members: [], tombstones: ['k'] })
+})

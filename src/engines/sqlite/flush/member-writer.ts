@@ -6,6 +6,7 @@ import { isLarge } from '../table/schema.ts'
 import {
   type Chunk,
   type RecordTexts,
+  recordClock,
   recordCollectionBytes,
   recordContentTypeBytes,
   recordIsText,
@@ -18,7 +19,6 @@ import {
   recordReplacedRevision,
   recordRevision,
   recordTexts,
-  recordTombstone,
 } from '../wal/record.ts'
 import type { PieceEdits } from './piece-edits.ts'
 
@@ -47,7 +47,8 @@ const emptyBytes = new Uint8Array()
 export function memberWriter(db: Database, collection: string, pieces: PieceEdits): WriteMember {
   const putMember = db.query(putMemberSql)
   const deleteMember = db.query('DELETE FROM members WHERE collection = ? AND key = ?')
-  const putTombstone = db.query('INSERT INTO tombstones VALUES (?, ?, ?, ?, ?, ?, ?)')
+  // Only damage leaves a tombstone beside a member; it must not end the job.
+  const putTombstone = db.query('INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?, ?, ?, ?, ?)')
   const deleteTombstone = tombstoneDeleter(db, collection)
   const texts: RecordTexts = { start: 0, namesEnd: 0, valueStart: 0, end: 0 }
   const written: WrittenRow = { replacedRevision: 0, namesCrc: 0 }
@@ -80,8 +81,10 @@ export function memberWriter(db: Database, collection: string, pieces: PieceEdit
     putMember.run(collection, key, contentType, m.node || null, value, m.revision, m.createdAtMs, m.clock, m.expiresAtMs, m.flags, largeBytes, checksum)
   }
 
-  function writeTombstone(key: string, chunk: Chunk, at: number): void {
-    const { revision, cause, removedClock: clock } = recordTombstone(chunk, at, key)
+  function writeTombstone(key: string, chunk: Chunk, at: number, hasMember: boolean): void {
+    const revision = recordRevision(chunk, at)
+    const cause = recordKind(chunk, at) === 'expire' ? 'expire' : 'delete'
+    const clock = recordClock(chunk, at)
     const node = recordNode(chunk, at)
     const checksum = tombstoneChecksum(
       crc32(chunk.bytes, texts.namesEnd, texts.valueStart, written.namesCrc),
@@ -91,7 +94,7 @@ export function memberWriter(db: Database, collection: string, pieces: PieceEdit
       cause,
       clock,
     )
-    deleteMember.run(collection, key)
+    if (hasMember) deleteMember.run(collection, key)
     putTombstone.run(collection, key, node || null, revision, cause, clock, checksum)
   }
 
@@ -106,10 +109,10 @@ export function memberWriter(db: Database, collection: string, pieces: PieceEdit
     // A renewal keeps the revision and the value, so the pieces stay.
     const hasPieces = hadPieces && replaced === revision
     if (hadPieces && !hasPieces) pieces.gone.push(replaced)
-    const deleted = deleteTombstone(key)
-    written.replacedRevision = replaced === 0 ? deleted : replaced
+    // The tables have a member or a tombstone of a key, never both.
+    written.replacedRevision = replaced === 0 ? deleteTombstone(key) : replaced
     if (recordKind(chunk, at) === 'put') writeMember(key, chunk, at, hasPieces)
-    else writeTombstone(key, chunk, at)
+    else writeTombstone(key, chunk, at, replaced > 0)
     return written
   }
 }
@@ -131,16 +134,18 @@ interface TombstoneRow {
  * as revision 0 too, because its revision is unknown: its row stays in the feed, where readers report the damage.
  */
 function tombstoneDeleter(db: Database, collection: string): (key: string) => number {
-  const remove = db.query<TombstoneRow, [string, string]>(
-    'DELETE FROM tombstones WHERE collection = ? AND key = ? RETURNING node, revision, cause, clock, checksum',
+  const find = db.query<TombstoneRow, [string, string]>(
+    'SELECT node, revision, cause, clock, checksum FROM tombstones WHERE collection = ? AND key = ?',
   )
+  const remove = db.query('DELETE FROM tombstones WHERE collection = ? AND key = ?')
   const hasTombstones =
     db.query('SELECT 1 FROM tombstones WHERE collection = ? LIMIT 1').values(collection).length > 0
   if (!hasTombstones) return () => 0
   const collectionBytes = Buffer.byteLength(collection)
   return (key) => {
-    const row = remove.get(collection, key)
+    const row = find.get(collection, key)
     if (row === null) return 0
+    remove.run(collection, key)
     const texts = crcOfText(row.node ?? '', crcOfText(key, crcOfText(collection)))
     const checksum = tombstoneChecksum(
       texts,

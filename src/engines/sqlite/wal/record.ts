@@ -200,18 +200,20 @@ export function recordKind({ view }: Chunk, at: number): RecordKind {
   return kinds[view.getUint8(at) - 1]!
 }
 
-/** The collection of a record. Consecutive records mostly share one, so the last string is reused. */
+/** The collection of a record. Few collections follow each other, those of a member and of its entries, so their strings are reused. */
 export function recordCollection(chunk: Chunk, at: number): string {
+  const { bytes } = chunk
   const start = at + headerBytes
   const end = collectionEnd(chunk.view, at)
-  if (isAsciiText(chunk.bytes, start, end, lastCollection)) return lastCollection
-  const name = chunk.bytes.toString('utf8', start, end)
+  const slot = (bytes[end - 1]! + 7 * bytes[end - 2]! + 31 * bytes[end - 3]!) % usedCollections.length
+  if (isAsciiText(bytes, start, end, usedCollections[slot]!)) return usedCollections[slot]!
+  const name = bytes.toString('utf8', start, end)
   // Only of an ASCII name the length in bytes is that in UTF-16 units.
-  if (name.length === end - start) lastCollection = name
+  if (name.length === end - start) usedCollections[slot] = name
   return name
 }
 
-let lastCollection = ''
+const usedCollections: string[] = new Array(64).fill('')
 
 /** Whether the bytes are this text, and ASCII. */
 function isAsciiText(bytes: Buffer, start: number, end: number, text: string): boolean {
