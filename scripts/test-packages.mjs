@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 const debianPackages = [
   'adduser',
   'chromium',
+  'chromium-headless-shell',
   'curl',
   'etcd-server',
   'iproute2',

@@ -1,12 +1,12 @@
 import { beforeEach, describe, expect } from 'bun:test'
 import type { Browser, BrowserContext } from 'playwright-core'
-import { startBrowser } from './support/browser.ts'
+import { startWholeBrowser } from './support/browser.ts'
 import { type ServerInProcess, serveInProcess } from './support/in-process-server.ts'
 import { needing } from './support/needs.ts'
 import { put } from './support/responses.ts'
 import { patienceMs } from './support/until.ts'
 
-const { afterAll, beforeAll, test } = needing('chromium')
+const { afterAll, beforeAll, test } = needing('wholeChromium')
 
 /** What web pages can do to a server without a token, in a browser. */
 
@@ -25,7 +25,7 @@ let context: BrowserContext
 beforeAll(async () => {
   ;[server, browser] = await Promise.all([
     serveInProcess({ flags: ['--access-log'] }),
-    startBrowser([
+    startWholeBrowser([
       '--host-resolver-rules=MAP evil.example 127.0.0.1',
       // Newer browsers ask somebody first, who may agree.
       '--disable-features=LocalNetworkAccessChecks',

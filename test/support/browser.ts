@@ -1,8 +1,17 @@
 import { type Browser, chromium, type Page } from 'playwright-core'
+import { chromiumPath } from './needs.ts'
 
-/** Debian's Chromium, which scripts/test.mjs sees to. */
+/** Debian's Chromium without windows, which scripts/test.mjs sees to. */
 export function startBrowser(flags: readonly string[] = []): Promise<Browser> {
-  const executablePath = Bun.which('chromium')
+  return launch(chromiumPath(), flags)
+}
+
+/** For pages that are led to another site: in the shell without windows such a page may not close. */
+export function startWholeBrowser(flags: readonly string[]): Promise<Browser> {
+  return launch(Bun.which('chromium'), flags)
+}
+
+function launch(executablePath: string | null, flags: readonly string[]): Promise<Browser> {
   if (executablePath === null) throw new Error('the tests need chromium')
   // As root, which containers and build machines run tests as, Chromium's own sandbox does not start.
   return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage', ...flags] })
