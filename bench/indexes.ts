@@ -6,6 +6,7 @@ import { openSqlite } from '../src/engines/sqlite/engine.ts'
 import { cityOf } from './cities.ts'
 import { measureBuilds } from './index-builds.ts'
 import { measurePages } from './index-pages.ts'
+import { measurePuts } from './index-puts.ts'
 import { keyOf } from './members.ts'
 import { chooseOptions, indexesOptions, pick } from './options.ts'
 import { killAll, removeFolder } from './process.ts'
@@ -13,7 +14,8 @@ import { median } from './statistics.ts'
 
 /**
  * What indexes cost, on the SQLite engine, in parts: `puts` into collections without indexes, with one and with three; `elsewhere`, into
- * a collection without while another one has an index; over HTTP `builds` beside writers (index-builds.ts), and `pages` by an
+ * a collection without while another one has an index; over HTTP `http`, the same puts (index-puts.ts), `builds` beside writers
+ * (index-builds.ts), and `pages` by an
  * index beside those by key (index-pages.ts). Processor time counts, since the machine may be busy with other work. `--help` lists the options.
  *
  *     npm run bench:indexes -- --members 1000000 --only puts,builds
@@ -157,6 +159,7 @@ const dir = join(resolve(options.text('data')), 'indexes')
 const parts: readonly { readonly name: string; readonly measure: (db: Database) => Promise<void> }[] = [
   { name: 'elsewhere', measure: elsewhere },
   { name: 'puts', measure: puts },
+  { name: 'http', measure: () => measurePuts(dir, kinds, options.number('put-seconds')) },
   { name: 'builds', measure: () => measureBuilds(dir, members) },
   { name: 'pages', measure: () => measurePages(dir, members) },
 ]

@@ -1,6 +1,7 @@
 -- One load for wrk, told by the arguments after `--`:
 --   1 the request as raw HTTP, with one mark in it: {key}, {key64} (base64), {keys} (a hundred neighbours, joined by
---     "/"), {names:N} (N keys at random, joined by "/") or {refs:N} (the same as JSON for POST /v1/_read)
+--     "/"), {names:N} (N keys at random, joined by "/") or {refs:N} (the same as JSON for POST /v1/_read); behind {key},
+--     each {number} is replaced by eight digits, the same for all in a request
 --   2 how keys are chosen: one | random
 --   3 how many members there are
 --   4 the seed: the same one gives every contestant the same keys in the same order
@@ -121,6 +122,13 @@ function init(args)
       pool[n] = head .. make(random(0, members - 100)) .. tail
     end
     request = function() return pool[random(hundredRequests)] end
+    return
+  end
+  if tail:find('{number}', 1, true) then
+    request = function()
+      local numbered = tail:gsub('{number}', string.format('%08d', random(0, 99999999)))
+      return head .. make(random(0, members - 1)) .. numbered
+    end
     return
   end
   request = function() return head .. make(random(0, members - 1)) .. tail end

@@ -103,6 +103,7 @@ export const whereOptions = {
 export const indexesOptions = {
   ...common,
   only: { help: 'parts, by name, with commas between', ...same('') },
+  'put-seconds': { help: 'seconds a turn of puts over HTTP lasts', full: '30', quick: '3' },
   members: {
     help: 'members of the collection whose index is built and read',
     full: '1000000',

@@ -40,6 +40,7 @@ export interface WrkFigures {
 const timeoutSeconds = 20
 const keyBytes = 12
 const key64Bytes = 16
+const numberDigits = 8
 const refBytes = '{"collection":"bench","key":""}'.length + keyBytes
 
 export async function runWrk(run: WrkRun): Promise<WrkFigures> {
@@ -95,6 +96,7 @@ function rawText({ method, path, body, headers }: RawRequest, port: number): str
 function filledLength(body: string): number {
   return body
     .replace('{key}', ' '.repeat(keyBytes))
+    .replaceAll('{number}', ' '.repeat(numberDigits))
     .replace('{key64}', ' '.repeat(key64Bytes))
     .replace(/\{names:(\d+)\}/, (_, count) => ' '.repeat(Number(count) * (keyBytes + 1) - 1))
     .replace(/\{refs:(\d+)\}/, (_, count) => ' '.repeat(Number(count) * (refBytes + 1) - 1)).length
