@@ -291,8 +291,10 @@ test('versions from before the page was opened come from the archive', async () 
   try {
     for (const n of ['1.0', '2.0']) await put(`${own.url}/v1/kept/k`, `{"n": ${n}}`)
     await onPage(`${own.url}/console/c/kept/m/k?panel=history`, async (page) => {
+      // The message is there for some seconds only.
+      const message = page.getByText('Revision 1 is back, as a new one').waitFor()
       await page.getByRole('button', { name: 'Restore revision 1' }).click()
-      await page.getByText('Revision 1 is back, as a new one').waitFor()
+      await message
       expect(await (await fetch(`${own.url}/v1/kept/k`)).text()).toBe('{"n": 1.0}')
     })
   } finally {

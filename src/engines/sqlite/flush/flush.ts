@@ -237,6 +237,7 @@ function writeCollection(
   const { chunks, chunkOf, offsetOf } = records
   const write = memberWriter(db, collection, pieces)
   let first = 0
+  let rows = 0
   for (let i = 0; i < order.length; i++) {
     if (isFollowed[i] === 1) continue
     rest()
@@ -244,7 +245,7 @@ function writeCollection(
     const [firstChunk, firstAt] = [chunks[chunkOf[order[first]!]!]!, offsetOf[order[first]!]!]
     const [chunk, at] = [chunks[chunkOf[order[i]!]!]!, offsetOf[order[i]!]!]
     first = i + 1
-    if (i % rowsPerTidying === rowsPerTidying - 1) {
+    if (++rows % rowsPerTidying === 0) {
       collectGarbage()
       syncWritten(db.filename)
     }
