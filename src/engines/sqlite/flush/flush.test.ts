@@ -1,9 +1,11 @@
 import { Database } from 'bun:sqlite'
 import { expect, spyOn, test } from 'bun:test'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   faultsOfTables,
   flushedRevision,
+  killedCopy,
   logFiles,
   newFolder,
   until,
@@ -13,6 +15,8 @@ import { feedOf, put, remove, valuesOf, write } from '../../../../test/support/e
 import { random, seedOfRun } from '../../../../test/support/random.ts'
 import { keyOf } from '../../../core/member.ts'
 import { maxExaminedChanges } from '../feed.ts'
+import { openForWriting } from '../table/table.ts'
+import { flushSegments } from './flush.ts'
 
 /** What the tables have, read past the engine. */
 function rowsOf(dir: string): { members: string[]; tombstones: string[] } {
@@ -219,4 +223,32 @@ test('a tombstone that damage left beside a member does not keep its delete from
   db.close()
   await withEngine(dir, (engine) => write(engine, [remove('k')]))
   expect(rowsOf(dir)).toEqual({ members: [], tombstones: ['k'] })
+})
+
+test('a job may rest after each row that it writes, and each that it deletes from the feed', async () => {
+  const dir = newFolder()
+  const keys = ['a', 'b', 'c']
+  await withEngine(dir, (engine) =>
+    write(
+      engine,
+      keys.map((key) => put(key)),
+    ),
+  )
+  const killed = await withEngine(dir, async (engine) => {
+    await write(
+      engine,
+      keys.map((key) => put(key, '2')),
+    )
+    return killedCopy(dir)
+  })
+  const path = logFiles(killed)[0]!
+  const log = readFileSync(path)
+  const memory = new SharedArrayBuffer(log.length)
+  new Uint8Array(memory).set(log)
+  using db = openForWriting(join(killed, 'kvist.db'))
+  let rests = 0
+  flushSegments(db, [{ number: 2, path, memory, lastRevision: 6 }], undefined, undefined, () => {
+    rests++
+  })
+  expect(rests).toBe(3 * keys.length)
 })

@@ -266,8 +266,10 @@ export class Flusher {
 
   /** Does work while no job runs, then has segments flushed that wait. */
   private async runAlone<Result>(work: () => Promise<Result>): Promise<Result> {
-    this.hurry()
-    while (this.isRunning) await this.progress()
+    while (this.isRunning) {
+      this.hurry()
+      await this.progress()
+    }
     if (this.isClosed) throw new KvistError('closing', 'the server is stopping')
     this.isRunning = true
     try {
