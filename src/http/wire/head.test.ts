@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { createHash } from 'node:crypto'
 import { type Head, headerBits, parseHead, Refusal } from './head.ts'
 
 function parse(...lines: string[]): Head | Refusal | null {
@@ -105,4 +106,26 @@ test('a connection is kept or closed as its options say', () => {
     false,
     true,
   ])
+})
+
+describe('lines that were parsed before are not parsed again', () => {
+  function remembered(heads: readonly (readonly string[])[]): number {
+    const before = heads.map((head) => parsed(...head).headers)
+    return heads.filter((head, i) => parsed(...head).headers === before[i]).length
+  }
+
+  test('though other clients send lines of the same length in between', () => {
+    const secret = (i: number) => createHash('sha256').update(`${i}`).digest('base64url')
+    const heads = Array.from({ length: 16 }, (_, i) => [
+      'GET /v1/c/k HTTP/1.1',
+      'Host: x',
+      `Authorization: Bearer kvist_0123456789ab_${secret(i)}`,
+    ])
+    // Two of them may share an index.
+    expect(remembered(heads)).toBeGreaterThan(12)
+  })
+
+  test('though a browser has sent its cookies', () => {
+    expect(remembered([['GET / HTTP/1.1', 'Host: x', `Cookie: ${'c=1; '.repeat(300)}`]])).toBe(1)
+  })
 })
