@@ -1,4 +1,5 @@
 import type { Content, NewContent } from './content.ts'
+import { encodedTextOf, withEncodedText } from './encoded-text.ts'
 import type { MaybePromise, MemberRef, Put } from './engine.ts'
 import type { NewPut } from './operations.ts'
 import type { ProcessRunner } from './process.ts'
@@ -85,9 +86,13 @@ function withExpiry(put: NewPut, defaults: Settings | undefined, nowMs: number):
 /** Returns a put with these fields of the content, and no others that it may have. */
 export function putOf<C extends NewContent>(
   { collection, key }: MemberRef,
-  { value, contentType, flags, expiresAtMs }: C,
+  content: C,
 ): Omit<Put, 'expiresAtMs'> & Pick<C, 'expiresAtMs'> {
-  return { op: 'put', collection, key, value, contentType, flags, expiresAtMs }
+  const { contentType, flags, expiresAtMs } = content
+  const encoded = encodedTextOf(content)
+  return encoded === undefined
+    ? { op: 'put', collection, key, value: content.value, contentType, flags, expiresAtMs }
+    : withEncodedText({ op: 'put', collection, key, contentType, flags, expiresAtMs }, encoded)
 }
 
 function refOf({ collection, key }: MemberRef): MemberRef {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { contextOf, noConnection, requestOf } from '../../test/support/connection.ts'
 import { faultOf } from '../../test/support/engine.ts'
+import { encodedTextOf } from '../core/encoded-text.ts'
 import { isJsonType, jsonText, parseContentType, readBody, readValue } from './body.ts'
 import type { HttpRequest } from './wire/request.ts'
 
@@ -104,6 +105,29 @@ test('a value is text where it is JSON, and bytes elsewhere', async () => {
   expect(await read('1.0', 'text/plain')).toEqual({ value: Buffer.from('1.0'), contentType: 'text/plain' })
   expect((await faultOf((async () => read('', 'application/json'))())).code).toBe('invalid_json')
   expect((await read('', 'text/plain')).value.length).toBe(0)
+})
+
+test('long JSON stays bytes until its text is read, and is refused for the same as short JSON', async () => {
+  const read = (body: string | Uint8Array) => {
+    const request = requestOf('PUT / HTTP/1.1', `content-length: ${Buffer.byteLength(body)}`)
+    request.body.feed(Buffer.from(body))
+    return sentValueOf(request)
+  }
+  const filled = (start: string) => `${start}"${'é'.repeat(3000)}"]`
+  for (const start of ['[1, ', '[\n1,\t', `${'['.repeat(40)}${']'.repeat(39)}, `]) {
+    const text = filled(start)
+    const sent = await read(text)
+    expect([start, encodedTextOf(sent) !== undefined]).toEqual([start, start === '[1, '])
+    expect(sent).toEqual({ value: text, contentType: 'application/json' })
+  }
+  const codeOf = async (body: string | Uint8Array) => (await faultOf((async () => read(body))())).message
+  for (const [start, message] of [
+    ['[x, ', 'the body is not JSON: '],
+    ['["\x01", ', 'the body is not JSON: '],
+    ['\ufeff[1, ', 'the body is not JSON: '],
+  ] as const)
+    expect(await codeOf(filled(start))).toStartWith(message)
+  expect(await codeOf(Buffer.from(filled('[1, '), 'latin1'))).toBe('the body is not UTF-8')
 })
 
 test('JSON that is none says what is wrong, without the words of a parser', () => {

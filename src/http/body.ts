@@ -1,7 +1,9 @@
+import { EncodedText, withEncodedText } from '../core/encoded-text.ts'
 import type { MaybePromise } from '../core/engine.ts'
 import { KvistError } from '../core/errors.ts'
 import { maxContentTypeBytes, maxValueBytes, smallBytes } from '../core/limits.ts'
 import { jsonContentType, type Value } from '../core/member.ts'
+import { isCompactJson } from '../json/validate-bytes.ts'
 import type { Share } from '../net/budget.ts'
 import { bodyParts, type Coding, codingOf, refuseCoding } from './content-coding.ts'
 import type { RequestContext } from './context.ts'
@@ -10,6 +12,9 @@ import type { HttpRequest } from './wire/request.ts'
 
 /** A body up to this size must arrive within one client timeout; a larger one restarts the timeout with each part. */
 const quickBytes = 16 * 1024
+
+/** JSON from this size on is validated as bytes, and becomes a text only if one is asked for (core/encoded-text.ts). */
+const longBytes = 4096
 
 /** Limit of the buffer allocated up front by the declared length; it grows as the body arrives. */
 const mostAtFirstBytes = 64 * 1024
@@ -145,7 +150,7 @@ export function readValue(request: HttpRequest, context: RequestContext): MaybeP
   const contentType = parseContentType(request.header('content-type'))
   if (!isJsonType(contentType)) refuseCoding(request)
   else if (codingOf(request) === null) {
-    const text = request.body.takeText(maxValueBytes)
+    const text = request.body.takeText(longBytes - 1)
     if (text !== null) return { value: checkedJson(text), contentType }
   }
   const bytes = readBody(request, maxValueBytes, context)
@@ -155,7 +160,9 @@ export function readValue(request: HttpRequest, context: RequestContext): MaybeP
 }
 
 function sentValue(bytes: Uint8Array, contentType: string): SentValue {
-  return { value: isJsonType(contentType) ? jsonText(bytes) : bytes, contentType }
+  if (!isJsonType(contentType)) return { value: bytes, contentType }
+  if (bytes.length < longBytes || !isCompactJson(bytes)) return { value: jsonText(bytes), contentType }
+  return withEncodedText({ contentType }, new EncodedText(bytes))
 }
 
 export function isJsonType(contentType: string): boolean {

@@ -1,7 +1,8 @@
 import { expect, test } from 'bun:test'
 import { isPlain, type PlainText, validEnd } from './validate.ts'
+import { isCompactJson } from './validate-bytes.ts'
 
-/** Whatever `validEnd` accepts is JSON to `JSON.parse`; what it leaves to that is uncommon. */
+/** Whatever `validEnd` or `isCompactJson` accepts is JSON to `JSON.parse`; what it leaves to that is uncommon. */
 
 function plainOf(text: string): PlainText {
   return { text, hasEscapes: text.includes('\\') }
@@ -80,12 +81,45 @@ test('values are accepted whole, and what is not JSON is not', () => {
   }
 })
 
+test('bytes are accepted whole, with spaces around and a line feed behind, and what is not JSON is not', () => {
+  for (const text of good) {
+    for (const around of [text, ` ${text}  `, `${text}\n`, ` ${text} \n`]) {
+      const bytes = Buffer.from(around)
+      // A lone surrogate has no UTF-8; Buffer makes another character of it.
+      JSON.parse(bytes.toString())
+      expect([around, isCompactJson(bytes)]).toEqual([around, true])
+      expect([around, isCompactJson(Buffer.concat([bytes, Buffer.from('x')]))]).toEqual([around, false])
+    }
+  }
+  for (const text of [
+    ...bad,
+    '1\n\n',
+    '1\n2',
+    '"\n"',
+    '\n1',
+    '1\n ',
+    '"\t"',
+    '1\t',
+    '1\r\n',
+    '[1,\n2]',
+    '1 2',
+  ])
+    expect([text, isCompactJson(Buffer.from(text))]).toEqual([text, false])
+  for (const bytes of [[0xff], [0xc3], [0xed, 0xa0, 0x80], [0xc0, 0xaf], [0xf4, 0x90, 0x80, 0x80]])
+    expect([bytes, isCompactJson(Uint8Array.of(0x22, ...bytes, 0x22))]).toEqual([bytes, false])
+})
+
 test('deep values and white space other than spaces are left to the parser', () => {
   const deep = (levels: number) => `${'['.repeat(levels)}1${']'.repeat(levels)}`
   expect(accepted(deep(30))).toBe(deep(30))
   expect(accepted(deep(31))).toBeNull()
   expect(accepted(deep(1000))).toBeNull()
   expect(accepted('[1,\t2]')).toBeNull()
+  expect([30, 31, 1000].map((levels) => isCompactJson(Buffer.from(deep(levels))))).toEqual([
+    true,
+    false,
+    false,
+  ])
 })
 
 test('random changes to JSON are accepted only if the parser accepts them', () => {
@@ -106,6 +140,7 @@ test('random changes to JSON are accepted only if the parser accepts them', () =
     const text = units.join('')
     const end = validEnd(plainOf(text), 0)
     const isValid = isJson(text)
+    expect([seed, text, isCompactJson(Buffer.from(text))]).toEqual([seed, text, isValid])
     if (end !== -1) expect([seed, text, isJson(text.slice(0, end))]).toEqual([seed, text, true])
     if (isValid && !/^\s/.test(text)) {
       expect([seed, text, text.slice(end).trim()]).toEqual([seed, text, ''])

@@ -1,4 +1,5 @@
 import { expect } from 'bun:test'
+import { EncodedText, withEncodedText } from '../../core/encoded-text.ts'
 import { maxCollectionBytes, maxContentTypeBytes, maxTimeMs, maxValueBytes } from '../../core/limits.ts'
 import type { MemberVersion, Value } from '../../core/member.ts'
 import {
@@ -154,6 +155,22 @@ export function valuePromises({ storeTest, phaseTest }: Suite): void {
       expect(plainValue((await read(store, 'a'))!.value)).toBe('bytes 08090a0b0c0d0e0f')
     },
   )
+
+  storeTest('a text that is given as its UTF-8 is kept and reported as text', async (store) => {
+    const encoded = Object.entries(texts).map(([key, text]) => {
+      const { value, ...rest } = put(key, text)
+      return withEncodedText(rest, new EncodedText(Buffer.from(text)))
+    })
+    await write(store, ...encoded)
+    const reported = store.reported.map((change) => (change.type === 'put' ? change.member : null))
+    expect(reported.map((member) => [member!.key, member!.value]).sort()).toEqual(
+      Object.entries(texts).sort(),
+    )
+    for (const [key, text] of Object.entries(texts)) {
+      const { value } = (await read(store, key))!
+      expect([key, value]).toEqual([key, text])
+    }
+  })
 
   storeTest('a value as large as they may be is kept whole, before and after a restart', async (store) => {
     await write(store, put('ascii', `"${'x'.repeat(maxValueBytes - 2)}"`))

@@ -1,4 +1,5 @@
 import type { HybridClock } from '../../core/clock.ts'
+import { encodedTextOf, withEncodedText } from '../../core/encoded-text.ts'
 import type {
   Check,
   Commit,
@@ -32,6 +33,7 @@ import {
   type ExistingVersion,
   encodeRecord,
   type RecordFields,
+  type RecordValue,
   recordRoom,
 } from './wal/record.ts'
 import { maxStampText, tombstoneNode } from './wal/tombstone-node.ts'
@@ -127,7 +129,7 @@ export function roomOf(writes: readonly PlannedWrite[]): number {
     room +=
       content === null
         ? recordRoom(collection, key, '', nodeOf(write), '') + maxOriginText
-        : recordRoom(collection, key, content.contentType, nodeOf(write), content.value)
+        : recordRoom(collection, key, content.contentType, nodeOf(write), recordValueOf(content))
   }
   return room
 }
@@ -399,7 +401,7 @@ function recordOf(
     kind: isRemoval ? write.cause : write.op,
     collection: write.collection,
     key: write.key,
-    value: content?.value ?? '',
+    value: content === null ? '' : recordValueOf(content),
     contentType: content?.contentType ?? '',
     node: isRemoval ? tombstoneNode({ clock: written.clock, node }, ownClock) : node,
     flags: content?.flags ?? 0,
@@ -427,7 +429,15 @@ function changeOf({ write, written, node, ownClock }: Evaluated): Committed {
     const member = { ...write.member!, clock, node, expiresAtMs }
     return { type: 'renew', collection, member }
   }
-  const { value, contentType, flags } = write
-  const member = { key, value, revision, createdAtMs, clock, node, expiresAtMs, contentType, flags }
+  const { contentType, flags } = write
+  const encoded = encodedTextOf(write)
+  const member =
+    encoded === undefined
+      ? { key, value: write.value, revision, createdAtMs, clock, node, expiresAtMs, contentType, flags }
+      : withEncodedText({ key, revision, createdAtMs, clock, node, expiresAtMs, contentType, flags }, encoded)
   return { type: 'put', collection, member }
+}
+
+function recordValueOf(content: Pick<Member, 'value'>): RecordValue {
+  return encodedTextOf(content) ?? content.value
 }

@@ -1,5 +1,6 @@
 import type { Point } from '../../core/archive.ts'
 import type { Stored } from '../../core/content.ts'
+import { encodedTextOf, withEncodedText } from '../../core/encoded-text.ts'
 import type { MaybePromise, MemberRef } from '../../core/engine.ts'
 import { KvistError } from '../../core/errors.ts'
 import { smallBytes } from '../../core/limits.ts'
@@ -213,9 +214,14 @@ export function putMember(
 ): Promise<HttpResponse> {
   const given = parametersOf(request, expiryParameters)
   const condition = conditionOf(request, context)
-  const put = ({ value, contentType }: SentValue) => {
+  const put = (sent: SentValue) => {
+    const { contentType } = sent
     const expiresAtMs = parameterExpiry(given, context.now())
-    const content = { value, contentType, flags: 0, expiresAtMs }
+    const encoded = encodedTextOf(sent)
+    const content =
+      encoded === undefined
+        ? { value: sent.value, contentType, flags: 0, expiresAtMs }
+        : withEncodedText({ contentType, flags: 0, expiresAtMs }, encoded)
     return db.put(ref.collection, ref.key, content, condition).then((written) => {
       context.wrote(written.revision)
       return storedResponse(ref.key, written, content)

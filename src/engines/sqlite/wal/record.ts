@@ -1,5 +1,13 @@
+import { isAscii } from 'node:buffer'
 import type { EncodedRef } from '../../../core/encoded-ref.ts'
-import { jsonContentType, type Member, type MemberHead, type Tombstone } from '../../../core/member.ts'
+import { EncodedText } from '../../../core/encoded-text.ts'
+import {
+  jsonContentType,
+  type Member,
+  type MemberHead,
+  type Tombstone,
+  type Value,
+} from '../../../core/member.ts'
 import { tombstoneOrigin } from './tombstone-node.ts'
 
 /**
@@ -42,7 +50,7 @@ export interface RecordFields {
   readonly kind: RecordKind | 'renew'
   readonly collection: string
   readonly key: string
-  readonly value: string | Uint8Array
+  readonly value: RecordValue
   readonly contentType: string
   readonly node: string
   readonly flags: number
@@ -63,6 +71,9 @@ export interface ExistingVersion {
   readonly bytes: number
 }
 
+/** A value as a record is made of it. */
+export type RecordValue = Value | EncodedText
+
 /** A segment of the log in memory, byte for byte as in its file. */
 export interface Chunk {
   readonly bytes: Buffer
@@ -79,9 +90,10 @@ export function recordRoom(
   key: string,
   contentType: string,
   node: string,
-  value: string | Uint8Array,
+  value: RecordValue,
 ): number {
   const text = collection.length + key.length + contentType.length + node.length
+  if (value instanceof EncodedText) return headerBytes + 3 * text + value.utf8.length
   if (typeof value !== 'string') return headerBytes + 3 * text + value.length
   return headerBytes + 3 * text + (value.length < 4096 ? 3 * value.length : Buffer.byteLength(value))
 }
@@ -102,11 +114,17 @@ export function encodeRecord(chunk: Chunk, at: number, record: RecordFields): nu
   const nodeBytes = record.node === '' ? 0 : bytes.write(record.node, end)
   end += nodeBytes
   let form = bytesForm
-  let valueBytes = value.length
+  let valueBytes: number
   if (typeof value === 'string') {
     valueBytes = bytes.write(value, end)
     form = valueBytes === value.length ? jsonAsciiForm : jsonForm
+  } else if (value instanceof EncodedText) {
+    const { utf8 } = value
+    valueBytes = utf8.length
+    bytes.set(utf8, end)
+    form = isAscii(utf8) ? jsonAsciiForm : jsonForm
   } else {
+    valueBytes = value.length
     bytes.set(value, end)
   }
 
