@@ -1,5 +1,5 @@
 import type { Database } from 'bun:sqlite'
-import { closeSync, fdatasyncSync, openSync, statSync } from 'node:fs'
+import { closeSync, openSync, statSync } from 'node:fs'
 import { stampToMs } from '../../../core/clock.ts'
 import { collectGarbage } from '../../../runtime/garbage.ts'
 import { countRecord } from '../memtable/memtable.ts'
@@ -27,6 +27,7 @@ import { inKeyOrder, type KeyOrder, type Records } from './key-order.ts'
 import { memberWriter } from './member-writer.ts'
 import { type PieceEdits, writePieces } from './piece-edits.ts'
 import type { Rester } from './rests.ts'
+import { appendedWriteback } from './writeback.ts'
 
 /** Bytes of segments after which garbage is collected: one segment, unless they are as small as in tests. */
 export const garbageBytes = 1024 * 1024
@@ -50,22 +51,43 @@ export function flushSegments(
   db: Database,
   sources: readonly FlushSource[],
   maxRecords = Number.POSITIVE_INFINITY,
-  cacheBytes = 16_000_000,
+  cacheBytes = 4_000_000,
   rest: Rester['rest'] = () => {},
 ): number {
   const meta = readMeta(db)
+  // SQLite has no locks on this file, so it can be closed.
+  const log = openSync(`${db.filename}-wal`, 'r')
+  try {
+    const writeBack = appendedWriteback(log)
+    return flushInOrder(db, meta, sources, maxRecords, cacheBytes, () => {
+      rest()
+      writeBack()
+    })
+  } finally {
+    closeSync(log)
+  }
+}
+
+function flushInOrder(
+  db: Database,
+  meta: Meta,
+  sources: readonly FlushSource[],
+  maxRecords: number,
+  cacheBytes: number,
+  onRow: () => void,
+): number {
   const job = readJob(sources, meta, maxRecords)
   // The space check below cannot see pages that SQLite still caches, so on a full disk the cache is kept small.
   const unwrittenBytes = maxRecords === Number.POSITIVE_INFINITY ? 0 : leastCacheBytes
   db.run(`PRAGMA cache_size = -${Math.ceil((unwrittenBytes || cacheBytes) / 1024)}`)
   inTransaction(db, () => {
     const feed = feedEdits(meta.flushedRevision, job.revision)
-    const edits = { feed, pieces: { gone: [], come: [] }, expiries: { gone: [], come: [] }, rest }
+    const edits = { feed, pieces: { gone: [], come: [] }, expiries: { gone: [], come: [] }, onRow }
     for (const [collection, own] of job.collections) {
       writeCollection(db, collection, job.records, inKeyOrder(job.records, own), edits)
     }
-    writePieces(db, edits.pieces)
-    writeFeed(db, feed, job.records.chunks, rest)
+    writePieces(db, edits.pieces, onRow)
+    writeFeed(db, feed, job.records.chunks, onRow)
     writeExpiries(db, edits.expiries)
     writeCounts(db, job.counts)
     writeMeta(db, 'flushed_revision', job.revision)
@@ -205,25 +227,12 @@ export function checkpoint(db: Database): void {
  */
 const rowsPerTidying = 32_768
 
-/**
- * Syncs the part of SQLite's write-ahead log that is written so far. The commit would otherwise sync all of it at once,
- * and writers that sync kvist's log would wait behind that.
- */
-function syncWritten(path: string): void {
-  const fd = openSync(`${path}-wal`, 'r')
-  try {
-    fdatasyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
-}
-
 /** What a job writes after the members, in other orders than that of their keys. */
 interface JobEdits {
   readonly feed: FeedEdits
   readonly pieces: PieceEdits
   readonly expiries: ExpiryEdits
-  readonly rest: Rester['rest']
+  readonly onRow: () => void
 }
 
 /** Writes the latest record of each key of a collection, in the order of keys. */
@@ -232,7 +241,7 @@ function writeCollection(
   collection: string,
   records: Records,
   { order, isFollowed }: KeyOrder,
-  { feed, pieces, expiries, rest }: JobEdits,
+  { feed, pieces, expiries, onRow }: JobEdits,
 ): void {
   const { chunks, chunkOf, offsetOf } = records
   const write = memberWriter(db, collection, pieces)
@@ -240,15 +249,12 @@ function writeCollection(
   let rows = 0
   for (let i = 0; i < order.length; i++) {
     if (isFollowed[i] === 1) continue
-    rest()
+    onRow()
     // The version in the tables is the one that the first record of the key replaced.
     const [firstChunk, firstAt] = [chunks[chunkOf[order[first]!]!]!, offsetOf[order[first]!]!]
     const [chunk, at] = [chunks[chunkOf[order[i]!]!]!, offsetOf[order[i]!]!]
     first = i + 1
-    if (++rows % rowsPerTidying === 0) {
-      collectGarbage()
-      syncWritten(db.filename)
-    }
+    if (++rows % rowsPerTidying === 0) collectGarbage()
     const key = recordKey(chunk, at)
     const written = write(key, chunk, at, firstChunk, firstAt)
     const revision = recordRevision(chunk, at)

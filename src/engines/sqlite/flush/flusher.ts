@@ -41,8 +41,11 @@ export interface FlusherOptions {
 }
 
 const retryMs = 1000
-/** SQLite's page cache during a flush, in bytes. */
-const usualCacheBytes = 16_000_000
+/**
+ * SQLite's page cache during a flush, in bytes. Rows come in the order of keys, so a few pages are enough; a commit writes
+ * what is in the cache at once.
+ */
+const usualCacheBytes = 4_000_000
 const scarceCacheBytes = 2_000_000
 /**
  * The most segments that one job flushes, and the number that it waits for. Random keys touch nearly every page of a

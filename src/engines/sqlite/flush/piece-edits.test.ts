@@ -20,7 +20,7 @@ function bytesRead(): number {
 /** Writes pieces in a transaction whose pages SQLite cannot all keep, and returns what its commit reads. */
 function bytesReadByCommit(db: Database, edits: PieceEdits): number {
   db.run('BEGIN IMMEDIATE')
-  writePieces(db, edits)
+  writePieces(db, edits, () => {})
   const before = bytesRead()
   db.run('COMMIT')
   return bytesRead() - before

@@ -20,7 +20,8 @@ interface LargeValue {
   readonly to: number
 }
 
-export function writePieces(db: Database, { gone, come }: PieceEdits): void {
+/** `onValue` is called after each value. */
+export function writePieces(db: Database, { gone, come }: PieceEdits, onValue: () => void): void {
   const pieces = pieceWriter(db)
   const revisions = Float64Array.from(gone).sort().reverse()
   come.sort((a, b) => a.revision - b.revision)
@@ -28,5 +29,6 @@ export function writePieces(db: Database, { gone, come }: PieceEdits): void {
     if (i < revisions.length) pieces.remove(revisions[i]!)
     const value = come[i]
     if (value !== undefined) pieces.put(value.revision, value.memory.subarray(value.from, value.to))
+    onValue()
   }
 }

@@ -1,0 +1,43 @@
+import { fstatSync } from 'node:fs'
+import { systemLibrary } from '../system-library.ts'
+
+/**
+ * Has the system write a file to the disk while it is written to, a little at a time. Otherwise all of it goes to the disk
+ * with the next sync, and whoever syncs another file meanwhile waits for that: writers for the sync of kvist's log.
+ *
+ * It makes nothing durable, since neither the disk's cache nor the file's metadata are synced: a sync of the file still
+ * has to follow. Linux alone has the system call (sync_file_range(2)); elsewhere that sync writes everything.
+ */
+
+function openLibrary() {
+  return systemLibrary({ sync_file_range: { args: ['i32', 'i64', 'i64', 'u32'], returns: 'i32' } })
+}
+
+let library: ReturnType<typeof openLibrary> | undefined
+
+/** SYNC_FILE_RANGE_WRITE: starts it and does not wait for its end. */
+const startFlag = 2
+
+function startWriting(fd: number, from: number, bytes: number): void {
+  if (library === undefined) library = openLibrary()
+  library?.sync_file_range(fd, from, bytes, startFlag)
+}
+
+const bytesAtOnce = 512 * 1024
+const callsPerLook = 16
+
+/** Returns a function to call after each row of a job that only appends to the file. Tests pass a `start` of their own. */
+export function appendedWriteback(
+  fd: number,
+  start = (from: number, bytes: number) => startWriting(fd, from, bytes),
+): () => void {
+  let calls = 0
+  let startedTo = fstatSync(fd).size
+  return () => {
+    if (++calls % callsPerLook !== 0) return
+    const { size } = fstatSync(fd)
+    if (size - startedTo < bytesAtOnce) return
+    start(startedTo, size - startedTo)
+    startedTo = size
+  }
+}
