@@ -19,6 +19,7 @@ import { type Committer, startCommitter } from './committer.ts'
 import { closeToOthers, guardFolder, openDataFolder } from './data-folder.ts'
 import { expiringMembers } from './expiring.ts'
 import { changesAfter } from './feed.ts'
+import { syncLeftTables } from './flush/checkpoint.ts'
 import { Flusher, segmentsPerJob } from './flush/flusher.ts'
 import { lockFolder } from './lock.ts'
 import { addStoredRecord, countRecord, type Memtable, memtable } from './memtable/memtable.ts'
@@ -139,6 +140,7 @@ async function open(options: SqliteOptions, releaseLock: () => void): Promise<Sq
       `${dbPath} is missing, but there is a log: put it back, or save what the log has with kvist repair`,
     )
   }
+  syncLeftTables(dbPath)
   const { meta, counts, roots, damage, freeBytes } = readStart(dbPath, options)
   const log = recoverLog(options, dbPath, meta)
   const { pages = 'on', warn = () => {}, isMemoryScarce = false } = options
@@ -385,7 +387,7 @@ function engineOf(parts: EngineParts): SqliteEngine {
       await flusher.close()
       closed = true
       closeReaders(overlay)
-      flusher.closePins()
+      flusher.closeFiles()
       releaseLock()
     },
   }

@@ -34,11 +34,13 @@ export function guardedPages(path: string, pages: PageReader, warn: (line: strin
   /** The number of commits that a job under way may have made already. */
   let ahead = 0
   let isForeign = false
+  /** What the flusher's checkpoint moved of the log that is still to be truncated, in frames. */
+  let moved = 0
 
   function isUntouched(): boolean {
     const more = (head[commitsAt]! - expected) >>> 0
     if (more > ahead) noteForeign()
-    return more <= ahead && head[backfillAt]! === 0
+    return more <= ahead && (head[backfillAt]! === 0 || head[backfillAt]! === moved)
   }
 
   function noteForeign(): void {
@@ -72,10 +74,12 @@ export function guardedPages(path: string, pages: PageReader, warn: (line: strin
       return damage === null || guarded(true) === undefined ? null : damage
     },
     pause: pages.pause,
-    resume() {
-      if (!isForeign) pages.resume()
+    resume(isMoved = false) {
+      moved = isMoved ? head[backfillAt]! : 0
+      if (!isForeign) pages.resume(isMoved)
     },
     jobBegins() {
+      moved = 0
       ahead = 1
     },
     jobEnded(commits) {

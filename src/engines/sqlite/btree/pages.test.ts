@@ -12,6 +12,7 @@ import { mappedBytes } from '../table/sql-connection.ts'
 import { openReader } from '../table/sql-reader.ts'
 import { openForWriting, readStart } from '../table/table.ts'
 import type { MemberRowCursor } from '../table/table-reader.ts'
+import { guardedPages } from './guarded-pages.ts'
 import { pageBytes } from './page-format.ts'
 import { openPages } from './pages.ts'
 import { maxPrefetched } from './search-keys.ts'
@@ -297,6 +298,30 @@ describe('members read from the pages', () => {
     db.run('PRAGMA wal_checkpoint(TRUNCATE)')
     pages.resume()
     expect(pages.read('c', 'k')?.value).toBe('2')
+    pages.close()
+    db.close()
+  })
+
+  test('are read when the file has all of the log, before that is truncated, and not once another program moves some', () => {
+    const path = fill([row('c', 'k', '1')])
+    const db = openForWriting(path)
+    const pages = guardedPages(path, open(path), () => {})
+    const commit = (value: string) => {
+      pages.jobBegins()
+      insert(db, [row('c', 'k', value)])
+      pages.jobEnded(1)
+    }
+    const move = () => db.run('PRAGMA wal_checkpoint(FULL)')
+    commit('2')
+    pages.pause()
+    move()
+    pages.resume(true)
+    expect(pages.read('c', 'k')?.value).toBe('2')
+    db.run('PRAGMA wal_checkpoint(TRUNCATE)')
+    expect(pages.read('c', 'k')?.value).toBe('2')
+    commit('3')
+    move()
+    expect(pages.read('c', 'k')).toBeUndefined()
     pages.close()
     db.close()
   })

@@ -52,8 +52,11 @@ export interface PageReader {
   damageIn(name: TreeName, from: TreeKey, to: TreeKey): string | null
   /** The file is about to be written. */
   pause(): void
-  /** The file is no longer being written. */
-  resume(): void
+  /**
+   * The file is no longer being written. `isMoved` says that it has all pages of SQLite's write-ahead log, which is only
+   * truncated later.
+   */
+  resume(isMoved?: boolean): void
   /** The flusher starts on a job that may commit. */
   jobBegins(): void
   /** The job has committed `commits` transactions; null when the number is unknown, because the job failed. */
@@ -95,8 +98,8 @@ export function openPages(
     return scanPages(new PageScan(tree, check, range, readValue, forVisits), check, use)
   }
 
-  function resume(): void {
-    if (file === null || fileBytes(`${path}-wal`) > 0) return
+  function resume(isMoved = false): void {
+    if (file === null || (!isMoved && fileBytes(`${path}-wal`) > 0)) return
     const { windows, bytes } = file.windows()
     isOpen = tree.reload(windows, bytes)
   }

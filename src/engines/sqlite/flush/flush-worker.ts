@@ -4,8 +4,10 @@ import { type PinnedFacts, readFacts } from '../pin/pin-tables.ts'
 import { type PinnedPages, savePages } from '../pin/pinned-pages.ts'
 import { freeBytes, openForWriting, sqliteCode } from '../table/table.ts'
 import { checkTables } from '../table/table-check.ts'
-import { checkpoint, type FlushSource, flushSegments, forgetTombstones, garbageBytes } from './flush.ts'
+import { checkpoint, movePages, settle } from './checkpoint.ts'
+import { type FlushSource, flushSegments, forgetTombstones, garbageBytes } from './flush.ts'
 import { type Rests, resterOf } from './rests.ts'
+import { nothingDone } from './worker-jobs.ts'
 
 /**
  * The thread that writes the tables, so that the server's thread never waits for them. It runs one job at a time: the
@@ -35,6 +37,16 @@ export type Job =
       readonly dbPath: string
       readonly pinned: PinnedPages | null
       readonly hasCommits: boolean
+      /** Whether the file is not synced now but by a `settle`, the next job that writes. */
+      readonly isSettledLater: boolean
+    }
+  /** Syncs the tables' file, which `fd` is, after such a checkpoint (checkpoint.ts). */
+  | {
+      readonly do: 'settle'
+      readonly dbPath: string
+      readonly fd: number
+      readonly rests: Rests
+      readonly isRepeated: boolean
     }
   /** Checkpoints, and reads what the tables hold then. */
   | { readonly do: 'facts'; readonly dbPath: string }
@@ -49,8 +61,10 @@ export type JobResult =
       /** After a flush: the last revision in the tables, and the free bytes in their file. */
       readonly revision: number
       readonly freeBytes: number
-      /** How long a flush rested, in milliseconds. */
+      /** How long a `flush` or a `settle` rested, in milliseconds. */
       readonly restedMs: number
+      /** Whether a checkpoint that is settled later moved all pages into the file. */
+      readonly isMoved: boolean
       /** The result of a `facts` job. */
       readonly facts?: PinnedFacts
     }
@@ -60,34 +74,38 @@ let db: ReturnType<typeof openForWriting> | undefined
 /** A flush leaves some hundred megabytes of garbage strings. */
 const garbage = garbageMeter(garbageBytes, collectGarbage)
 
-const done = { ok: true, count: 0, revision: 0, freeBytes: 0, restedMs: 0 } as const
-
 function run(job: Job): JobResult {
   try {
     if (job.do === 'close') {
       db?.close()
       db = undefined
-      return done
+      return nothingDone
     }
     if (job.do === 'snapshot') {
       snapshot(job.dbPath, job.to)
-      return done
+      return nothingDone
     }
     if (job.do === 'check') return check(job.dbPath)
     db ??= openForWriting(job.dbPath)
-    if (job.do === 'forget') return { ...done, count: forgetTombstones(db, job.beforeMs, job.limit) }
+    if (job.do === 'forget') return { ...nothingDone, count: forgetTombstones(db, job.beforeMs, job.limit) }
     if (job.do === 'flush') {
       const { rest, restedMs } = resterOf(job.rests)
       const revision = flushSegments(db, job.sources, job.maxRecords, job.cacheBytes, rest)
-      return { ...done, revision, freeBytes: freeBytes(db), restedMs: restedMs() }
+      return { ...nothingDone, revision, freeBytes: freeBytes(db), restedMs: restedMs() }
     }
     if (job.do === 'facts') {
       checkpoint(db)
-      return { ...done, facts: readFacts(db) }
+      return { ...nothingDone, facts: readFacts(db) }
+    }
+    if (job.do === 'settle') {
+      const { pause, restedMs } = resterOf(job.rests)
+      settle(db, job.fd, pause, job.isRepeated)
+      return { ...nothingDone, restedMs: restedMs() }
     }
     if (job.pinned !== null) savePages(job.pinned, job.hasCommits)
+    if (job.isSettledLater) return { ...nothingDone, isMoved: movePages(db) }
     checkpoint(db)
-    return done
+    return nothingDone
   } catch (error) {
     const code = sqliteCode(error)
     return {
@@ -101,7 +119,7 @@ function run(job: Job): JobResult {
 function check(dbPath: string): JobResult {
   using own = openForWriting(dbPath)
   const damage = checkTables(own)
-  return damage === null ? done : { ok: false, full: false, detail: damage }
+  return damage === null ? nothingDone : { ok: false, full: false, detail: damage }
 }
 
 function snapshot(dbPath: string, to: string): void {

@@ -1,5 +1,5 @@
 import type { Database } from 'bun:sqlite'
-import { closeSync, openSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { stampToMs } from '../../../core/clock.ts'
 import { collectGarbage } from '../../../runtime/garbage.ts'
 import { countRecord } from '../memtable/memtable.ts'
@@ -7,7 +7,7 @@ import { damagedMember, damagedStore } from '../table/damage.ts'
 import { expiryWriter } from '../table/expiry-row.ts'
 import { collectionChecksum } from '../table/row-checksum.ts'
 import { writeMeta } from '../table/schema.ts'
-import { type Counts, type Meta, readMeta, waitForLocks } from '../table/table.ts'
+import { type Counts, type Meta, readMeta } from '../table/table.ts'
 import { requireSpace } from '../wal/log-files.ts'
 import { readSegmentInMemory } from '../wal/log-reader.ts'
 import {
@@ -22,6 +22,7 @@ import {
   recordReplacedRevision,
   recordRevision,
 } from '../wal/record.ts'
+import { withLog } from './checkpoint.ts'
 import { enterFeed, type FeedEdits, feedEdits, leaveFeed, writeFeed } from './feed-edits.ts'
 import { inKeyOrder, type KeyOrder, type Records } from './key-order.ts'
 import { memberWriter } from './member-writer.ts'
@@ -51,21 +52,17 @@ export function flushSegments(
   db: Database,
   sources: readonly FlushSource[],
   maxRecords = Number.POSITIVE_INFINITY,
-  cacheBytes = 4_000_000,
+  cacheBytes = 16_000_000,
   rest: Rester['rest'] = () => {},
 ): number {
   const meta = readMeta(db)
-  // SQLite has no locks on this file, so it can be closed.
-  const log = openSync(`${db.filename}-wal`, 'r')
-  try {
+  return withLog(db, (log) => {
     const writeBack = appendedWriteback(log)
     return flushInOrder(db, meta, sources, maxRecords, cacheBytes, () => {
       rest()
       writeBack()
     })
-  } finally {
-    closeSync(log)
-  }
+  })
 }
 
 function flushInOrder(
@@ -209,16 +206,6 @@ interface OldTombstone {
   readonly clock: number
   /** The revision of the tombstone's own row; null where that is missing. */
   readonly ownRevision: number | null
-}
-
-/** Kvist's readers block a checkpoint for a tick of the event loop at most; longer blocks come from other programs. */
-export const checkpointWaitMs = 500
-
-/** Moves SQLite's write-ahead log into the file. Leaves it for a later call while another program blocks it. */
-export function checkpoint(db: Database): void {
-  waitForLocks(db, checkpointWaitMs)
-  db.run('PRAGMA wal_checkpoint(TRUNCATE)')
-  waitForLocks(db)
 }
 
 /**

@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { KvistError } from '../../../core/errors.ts'
 import { monotonicMs } from '../../../runtime/clock.ts'
@@ -41,11 +42,8 @@ export interface FlusherOptions {
 }
 
 const retryMs = 1000
-/**
- * SQLite's page cache during a flush, in bytes. Rows come in the order of keys, so a few pages are enough; a commit writes
- * what is in the cache at once.
- */
-const usualCacheBytes = 4_000_000
+/** SQLite's page cache during a flush, in bytes. */
+const usualCacheBytes = 16_000_000
 const scarceCacheBytes = 2_000_000
 /**
  * The most segments that one job flushes, and the number that it waits for. Random keys touch nearly every page of a
@@ -71,6 +69,10 @@ export class Flusher {
   private readonly options: FlusherOptions
   private readonly recycled: RecycledSegments
   private readonly pins: TablePins
+  /** The tables' file, open for syncs of it; closing it would release SQLite's locks on it. */
+  private tablesFd: number | null = null
+  /** Pages were moved into the tables' file, and syncing it failed: nothing may write to the tables before that. */
+  private isUnsettled = false
   /** Segments that are not in the tables yet, oldest first. */
   private readonly segments: RotatedSegment[] = []
 
@@ -253,18 +255,23 @@ export class Flusher {
     this.pins.abort()
     this.checking?.terminate()
     while (this.isRunning) await this.progress()
-    if (this.worker !== undefined) {
-      const done = this.worker
-      this.worker = undefined
+    const done = this.worker
+    this.worker = undefined
+    if (this.isUnsettled) {
+      // SQLite's log has what the file may lack, and closing the tables would remove it.
+      done?.unref()
+    } else if (done !== undefined) {
       await runJob(done, { do: 'close' })
       done.terminate()
     }
     await this.recycled.close()
   }
 
-  /** Closes the files that pins keep open. SQLite's connections must be closed before. */
-  closePins(): void {
+  /** Closes the files that are kept open beside SQLite, whose connections must be closed before. */
+  closeFiles(): void {
     this.pins.close()
+    if (this.tablesFd !== null) closeSync(this.tablesFd)
+    this.tablesFd = null
   }
 
   /** Does work while no job runs, then has segments flushed that wait. */
@@ -286,6 +293,10 @@ export class Flusher {
 
   private async runFacts(): Promise<{ readonly ok: true; readonly pinned: PinnedTables } | FailedJob> {
     if (this.pins.pinned() !== null) throw pinBusy()
+    if (this.isUnsettled) {
+      const settled = await this.settle(true)
+      if (!settled.ok) return settled
+    }
     const { pages } = this.options.overlay
     pages.pause()
     const result = await this.runJob({ do: 'facts', dbPath: this.options.dbPath })
@@ -333,21 +344,50 @@ export class Flusher {
     this.wakeAll()
   }
 
-  /** Runs a job, then checkpoints its pages into the file; page reads are paused only during the checkpoint. */
+  /** Runs a job, then checkpoints its pages into the file; page reads are paused only while those are moved. */
   private async runThenMove(job: Job): Promise<JobResult> {
     const { pages } = this.options.overlay
+    if (this.isUnsettled) {
+      const settled = await this.settle(true)
+      if (!settled.ok) return settled
+    }
     pages.jobBegins()
     const result = await this.runJob(job)
     pages.jobEnded(commitsOf(job, result))
     // A checkpoint also truncates what a job wrote to the write-ahead log before it found the disk full.
     if (!result.ok && !result.full) return result
-    pages.pause()
-    const { dbPath } = this.options
+    const moved = await this.checkpoint((commitsOf(job, result) ?? 0) > 0)
+    if (!moved.ok || !result.ok) return result.ok ? moved : result
+    return { ...result, restedMs: result.restedMs + moved.restedMs }
+  }
+
+  /** `hasCommits` says that there is something to move. A job that rested is followed by a sync that does. */
+  private async checkpoint(hasCommits: boolean): Promise<JobResult> {
+    const { dbPath, overlay } = this.options
     const pinned = this.pins.pinned()
-    const hasCommits = (commitsOf(job, result) ?? 0) > 0
-    const moved = await this.runJob({ do: 'checkpoint', dbPath, pinned, hasCommits })
-    pages.resume()
-    return moved.ok || !result.ok ? result : moved
+    const isSettledLater = this.rests !== noRests && this.jobSegments > 0
+    overlay.pages.pause()
+    const moved = await this.runJob({ do: 'checkpoint', dbPath, pinned, hasCommits, isSettledLater })
+    this.isUnsettled = isSettledLater
+    overlay.pages.resume(moved.ok && moved.isMoved)
+    if (!isSettledLater) return moved
+    const settled = await this.settle(!moved.ok)
+    if (!moved.ok || !moved.isMoved) overlay.pages.resume()
+    return settled
+  }
+
+  private async settle(isRepeated: boolean): Promise<JobResult> {
+    const { dbPath } = this.options
+    this.tablesFd ??= openSync(dbPath, 'r+')
+    const result = await this.runJob({
+      do: 'settle',
+      dbPath,
+      fd: this.tablesFd,
+      rests: this.rests,
+      isRepeated,
+    })
+    this.isUnsettled = !result.ok
+    return result
   }
 
   /** Runs a job in the thread, which begins with the first one. */

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { newFolder } from '../../../../test/support/engine.ts'
 import { random, seedOfRun } from '../../../../test/support/random.ts'
 import { openForWriting } from '../table/table.ts'
-import { checkpoint } from './flush.ts'
+import { checkpoint } from './checkpoint.ts'
 import { type PieceEdits, writePieces } from './piece-edits.ts'
 
 const countFile = '/proc/self/io'

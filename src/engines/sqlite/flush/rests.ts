@@ -18,10 +18,16 @@ const leastWorkMs = 1.5
 /** Work that took unusually long, such as a collection of garbage, is not followed by as long a rest. */
 const longestRestMs = 20
 const callsPerLook = 64
+/** Parts that took less had nothing to write to the disk. */
+const leastPartMs = 0.1
+/** A pause after a part lets some syncs of kvist's log through. */
+const leastPauseMs = 1
 
 export interface Rester {
   /** Call it after each row: it rests when it is time to. */
   rest(): void
+  /** Call it after a part of work that others wait for: it rests at once. */
+  pause(): void
   /** How long it has rested. */
   restedMs(): number
 }
@@ -30,15 +36,22 @@ export function resterOf({ factor, hurry }: Rests): Rester {
   let calls = 0
   let sinceMs = monotonicMs()
   let restedMs = 0
+
+  function restAfter(leastMs: number, shortestRestMs: number): void {
+    const nowMs = monotonicMs()
+    const workedMs = nowMs - sinceMs
+    if (workedMs < leastMs) return
+    Atomics.wait(hurry, 0, 0, Math.min(Math.max(workedMs * factor, shortestRestMs), longestRestMs))
+    sinceMs = monotonicMs()
+    restedMs += sinceMs - nowMs
+  }
+
   return {
     rest() {
-      if (factor === 0 || ++calls % callsPerLook !== 0) return
-      const nowMs = monotonicMs()
-      const workedMs = nowMs - sinceMs
-      if (workedMs < leastWorkMs) return
-      Atomics.wait(hurry, 0, 0, Math.min(workedMs * factor, longestRestMs))
-      sinceMs = monotonicMs()
-      restedMs += sinceMs - nowMs
+      if (factor > 0 && ++calls % callsPerLook === 0) restAfter(leastWorkMs, 0)
+    },
+    pause() {
+      if (factor > 0) restAfter(leastPartMs, leastPauseMs)
     },
     restedMs: () => restedMs,
   }

@@ -6,7 +6,7 @@ import { appendedWriteback } from './writeback.ts'
 
 test('what is appended to a file is written to the disk in parts, each once, as it grows', () => {
   const dir = newFolder()
-  mkdirSync(dir)
+  mkdirSync(dir, { recursive: true })
   const fd = openSync(join(dir, 'file'), 'w+')
   const page = Buffer.alloc(8192)
   writeSync(fd, page)

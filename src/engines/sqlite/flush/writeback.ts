@@ -15,12 +15,13 @@ function openLibrary() {
 
 let library: ReturnType<typeof openLibrary> | undefined
 
-/** SYNC_FILE_RANGE_WRITE: starts it and does not wait for its end. */
-const startFlag = 2
+/** SYNC_FILE_RANGE_WRITE, and with it SYNC_FILE_RANGE_WAIT_BEFORE and _AFTER. */
+const startFlags = 2
+const waitFlags = 7
 
-function startWriting(fd: number, from: number, bytes: number): void {
+function writeRange(fd: number, from: number, bytes: number, flags: number): void {
   if (library === undefined) library = openLibrary()
-  library?.sync_file_range(fd, from, bytes, startFlag)
+  library?.sync_file_range(fd, from, bytes, flags)
 }
 
 const bytesAtOnce = 512 * 1024
@@ -29,7 +30,7 @@ const callsPerLook = 16
 /** Returns a function to call after each row of a job that only appends to the file. Tests pass a `start` of their own. */
 export function appendedWriteback(
   fd: number,
-  start = (from: number, bytes: number) => startWriting(fd, from, bytes),
+  start = (from: number, bytes: number) => writeRange(fd, from, bytes, startFlags),
 ): () => void {
   let calls = 0
   let startedTo = fstatSync(fd).size
@@ -39,5 +40,14 @@ export function appendedWriteback(
     if (size - startedTo < bytesAtOnce) return
     start(startedTo, size - startedTo)
     startedTo = size
+  }
+}
+
+/** Writes what is changed of a file to the disk, and calls `pause` after each part. */
+export function writeBack(fd: number, pause: () => void): void {
+  const { size } = fstatSync(fd)
+  for (let at = 0; at < size; at += bytesAtOnce) {
+    writeRange(fd, at, bytesAtOnce, waitFlags)
+    pause()
   }
 }
