@@ -34,7 +34,7 @@ export function guardedPages(path: string, pages: PageReader, warn: (line: strin
   /** The number of commits that a job under way may have made already. */
   let ahead = 0
   let isForeign = false
-  /** What the flusher's checkpoint moved of the log that is still to be truncated, in frames. */
+  /** What the flusher's checkpoint moved of a log that was not truncated yet, in frames. */
   let moved = 0
 
   function isUntouched(): boolean {
@@ -79,7 +79,6 @@ export function guardedPages(path: string, pages: PageReader, warn: (line: strin
       if (!isForeign) pages.resume(isMoved)
     },
     jobBegins() {
-      moved = 0
       ahead = 1
     },
     jobEnded(commits) {
@@ -87,6 +86,8 @@ export function guardedPages(path: string, pages: PageReader, warn: (line: strin
       const more = (head[commitsAt]! - expected) >>> 0
       if (commits === null ? more > 1 : more !== commits) noteForeign()
       expected = head[commitsAt]!
+      // The log was begun anew.
+      if (commits !== 0) moved = 0
     },
     close() {
       pages.close()

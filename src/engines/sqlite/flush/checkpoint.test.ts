@@ -42,6 +42,7 @@ function stateOf(path: string): unknown {
 }
 
 const whole = [[2 * rows, 2], [['ok']]]
+const once = { isRepeated: false, isLogKept: false }
 const logBytes = (path: string) => statSync(`${path}-wal`).size
 
 test('moved pages are in the file, and in the log too until the file is synced', () => {
@@ -65,9 +66,23 @@ test('settling pauses after each part and truncates the log', () => {
   movePages(db)
   const fd = openSync(path, 'r+')
   let pauses = 0
-  settle(db, fd, () => pauses++, false)
+  expect(settle(db, { ...once, fd }, () => pauses++)).toBe(false)
   expect(pauses).toBe(Math.ceil(statSync(path).size / (512 * 1024)))
   expect(logBytes(path)).toBe(0)
+  db.close()
+  closeSync(fd)
+  expect(stateOf(path)).toEqual(whole)
+})
+
+test('a log that is kept has its length, and the next commit is written over it', () => {
+  const { path, db } = tablesWithLog()
+  const bytes = logBytes(path)
+  movePages(db)
+  const fd = openSync(path, 'r+')
+  expect(settle(db, { ...once, fd, isLogKept: true }, () => {})).toBe(true)
+  expect(logBytes(path)).toBe(bytes)
+  writeRows(db, 2)
+  expect(logBytes(path)).toBe(bytes)
   db.close()
   closeSync(fd)
   expect(stateOf(path)).toEqual(whole)
@@ -78,7 +93,7 @@ test('settling once more writes what the system dropped after a failed sync', ()
   movePages(db)
   writeFileSync(path, before, { flag: 'r+' })
   const fd = openSync(path, 'r+')
-  settle(db, fd, () => {}, true)
+  settle(db, { fd, isRepeated: true, isLogKept: true }, () => {})
   db.close()
   closeSync(fd)
   expect(stateOf(path)).toEqual(whole)
@@ -93,7 +108,7 @@ test('pages that a reader of an older state keeps are moved by settling', () => 
   expect(movePages(db)).toBe(false)
   reader.run('COMMIT')
   const fd = openSync(path, 'r+')
-  settle(db, fd, () => {}, false)
+  settle(db, { ...once, fd }, () => {})
   expect(logBytes(path)).toBe(0)
   db.close()
   closeSync(fd)

@@ -1,9 +1,10 @@
 import type { Database } from 'bun:sqlite'
 import { closeSync, fdatasyncSync, openSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { pageBytes } from '../btree/page-format.ts'
 import { committedPages, readAt } from '../table/sqlite-log.ts'
 import { waitForLocks } from '../table/table.ts'
-import { writeFully } from '../wal/log-files.ts'
+import { hasSpace, writeFully } from '../wal/log-files.ts'
 import type { Rester } from './rests.ts'
 import { writeBack } from './writeback.ts'
 
@@ -41,15 +42,31 @@ export function movePages(db: Database): boolean {
   }
 }
 
-/**
- * Syncs the file after `movePages`, with a pause after each part, and truncates the log. After a failure the system may have
- * dropped pages that it could not write, so the call that repeats it (`isRepeated`) writes all of the log's pages once more.
- */
-export function settle(db: Database, fd: number, pause: Rester['pause'], isRepeated: boolean): void {
+export interface Settling {
+  /** The tables' file. */
+  readonly fd: number
+  /** After a failure the system may have dropped pages that it could not write: all of the log's are written once more. */
+  readonly isRepeated: boolean
+  /**
+   * Whether the log keeps its length, as long as all pages were moved: the next job then writes over it, where it would wait for
+   * the file system to allocate its blocks, and writers for the freeing of those.
+   */
+  readonly isLogKept: boolean
+}
+
+/** Syncs the file after `movePages`, with a pause after each part. Returns whether the log was kept. */
+export function settle(
+  db: Database,
+  { fd, isRepeated, isLogKept }: Settling,
+  pause: Rester['pause'],
+): boolean {
   if (isRepeated) withLog(db, (log) => writePages(fd, log))
   writeBack(fd, pause)
   fdatasyncSync(fd)
-  checkpoint(db)
+  const isKept =
+    isLogKept && !isRepeated && hasSpace(dirname(db.filename), statSync(`${db.filename}-wal`).size)
+  if (!isKept) checkpoint(db)
+  return isKept
 }
 
 /**

@@ -3,6 +3,7 @@ import { damagedStore } from '../table/damage.ts'
 import { feedBlockChecksum, feedChecksum } from '../table/row-checksum.ts'
 import { blockRevisions } from '../table/schema.ts'
 import { type Chunk, recordCollection, recordCollectionBytes, recordKey, recordKind } from '../wal/record.ts'
+import type { Rester } from './rests.ts'
 
 /**
  * The edits of one transaction to the feed: it appends a row for each flushed version, and deletes the rows of the
@@ -53,25 +54,29 @@ export function leaveFeed({ gone }: FeedEdits, collection: string, revision: num
   else revisions.push(revision)
 }
 
-/** `onRow` is called after each row that is deleted or inserted. */
-export function writeFeed(db: Database, edits: FeedEdits, chunks: readonly Chunk[], onRow: () => void): void {
+export function writeFeed(
+  db: Database,
+  edits: FeedEdits,
+  chunks: readonly Chunk[],
+  rest: Rester['rest'],
+): void {
   const blocks: BlockCounts = new Map()
-  takeOut(db, edits, blocks, onRow)
-  append(db, edits, chunks, blocks, onRow)
+  takeOut(db, edits, blocks, rest)
+  append(db, edits, chunks, blocks, rest)
   writeBlocks(db, blocks)
 }
 
 /** By collection and block: the number of appended rows minus that of deleted ones. */
 type BlockCounts = Map<string, Map<number, number>>
 
-function takeOut(db: Database, { gone }: FeedEdits, blocks: BlockCounts, onRow: () => void): void {
+function takeOut(db: Database, { gone }: FeedEdits, blocks: BlockCounts, rest: Rester['rest']): void {
   for (const [collection, revisions] of gone)
     for (const revision of revisions) count(blocks, collection, revision, -1)
   const remove = db.query('DELETE FROM feed WHERE revision = ?')
   const all = gone.size === 1 ? [...gone.values()][0]! : [...gone.values()].flat()
   for (const revision of Float64Array.from(all).sort()) {
     remove.run(revision)
-    onRow()
+    rest()
   }
 }
 
@@ -80,7 +85,7 @@ function append(
   { base, chunks, offsets, namesCrcs }: FeedEdits,
   memory: readonly Chunk[],
   blocks: BlockCounts,
-  onRow: () => void,
+  rest: Rester['rest'],
 ): void {
   const insert = db.query('INSERT INTO feed VALUES (?, ?, ?, ?, ?)')
   for (let i = 0; i < offsets.length; i++) {
@@ -94,7 +99,7 @@ function append(
     const checksum = feedChecksum(namesCrcs[i]!, recordCollectionBytes(chunk, at), revision, cause)
     insert.run(revision, collection, recordKey(chunk, at), cause, checksum)
     count(blocks, collection, revision, 1)
-    onRow()
+    rest()
   }
 }
 

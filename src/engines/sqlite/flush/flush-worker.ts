@@ -1,13 +1,15 @@
+import type { Database } from 'bun:sqlite'
 import { existsSync, rmSync } from 'node:fs'
 import { collectGarbage, garbageMeter } from '../../../runtime/garbage.ts'
 import { type PinnedFacts, readFacts } from '../pin/pin-tables.ts'
 import { type PinnedPages, savePages } from '../pin/pinned-pages.ts'
 import { freeBytes, openForWriting, sqliteCode } from '../table/table.ts'
 import { checkTables } from '../table/table-check.ts'
-import { checkpoint, movePages, settle } from './checkpoint.ts'
+import { checkpoint, movePages, type Settling, settle, withLog } from './checkpoint.ts'
 import { type FlushSource, flushSegments, forgetTombstones, garbageBytes } from './flush.ts'
 import { type Rests, resterOf } from './rests.ts'
 import { nothingDone } from './worker-jobs.ts'
+import { startWriteback } from './writeback.ts'
 
 /**
  * The thread that writes the tables, so that the server's thread never waits for them. It runs one job at a time: the
@@ -40,14 +42,8 @@ export type Job =
       /** Whether the file is not synced now but by a `settle`, the next job that writes. */
       readonly isSettledLater: boolean
     }
-  /** Syncs the tables' file, which `fd` is, after such a checkpoint (checkpoint.ts). */
-  | {
-      readonly do: 'settle'
-      readonly dbPath: string
-      readonly fd: number
-      readonly rests: Rests
-      readonly isRepeated: boolean
-    }
+  /** Syncs the tables' file after such a checkpoint (checkpoint.ts). */
+  | ({ readonly do: 'settle'; readonly dbPath: string; readonly rests: Rests } & Settling)
   /** Checkpoints, and reads what the tables hold then. */
   | { readonly do: 'facts'; readonly dbPath: string }
   /** Closes the file. The last connection to do so checkpoints it, and removes its -wal and -shm. */
@@ -65,12 +61,14 @@ export type JobResult =
       readonly restedMs: number
       /** Whether a checkpoint that is settled later moved all pages into the file. */
       readonly isMoved: boolean
+      /** Whether a `settle` left the log at its length. */
+      readonly isLogKept: boolean
       /** The result of a `facts` job. */
       readonly facts?: PinnedFacts
     }
   | { readonly ok: false; readonly full: boolean; readonly detail: string }
 
-let db: ReturnType<typeof openForWriting> | undefined
+let db: Database | undefined
 /** A flush leaves some hundred megabytes of garbage strings. */
 const garbage = garbageMeter(garbageBytes, collectGarbage)
 
@@ -89,9 +87,7 @@ function run(job: Job): JobResult {
     db ??= openForWriting(job.dbPath)
     if (job.do === 'forget') return { ...nothingDone, count: forgetTombstones(db, job.beforeMs, job.limit) }
     if (job.do === 'flush') {
-      const { rest, restedMs } = resterOf(job.rests)
-      const revision = flushSegments(db, job.sources, job.maxRecords, job.cacheBytes, rest)
-      return { ...nothingDone, revision, freeBytes: freeBytes(db), restedMs: restedMs() }
+      return withLog(db, (log) => flush(db!, job, log))
     }
     if (job.do === 'facts') {
       checkpoint(db)
@@ -99,8 +95,8 @@ function run(job: Job): JobResult {
     }
     if (job.do === 'settle') {
       const { pause, restedMs } = resterOf(job.rests)
-      settle(db, job.fd, pause, job.isRepeated)
-      return { ...nothingDone, restedMs: restedMs() }
+      const isLogKept = settle(db, job, pause)
+      return { ...nothingDone, isLogKept, restedMs: restedMs() }
     }
     if (job.pinned !== null) savePages(job.pinned, job.hasCommits)
     if (job.isSettledLater) return { ...nothingDone, isMoved: movePages(db) }
@@ -114,6 +110,14 @@ function run(job: Job): JobResult {
       detail: error instanceof Error ? error.message : String(error),
     }
   }
+}
+
+/** Flushes segments, while SQLite's log, which `log` is, is written to the disk little by little. */
+function flush(on: Database, job: Job & { do: 'flush' }, log: number): JobResult {
+  const { sources, maxRecords, cacheBytes } = job
+  const { rest, restedMs } = resterOf(job.rests, () => startWriteback(log))
+  const revision = flushSegments(on, sources, maxRecords, cacheBytes, rest)
+  return { ...nothingDone, revision, freeBytes: freeBytes(on), restedMs: restedMs() }
 }
 
 function check(dbPath: string): JobResult {

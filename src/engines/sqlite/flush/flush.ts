@@ -22,13 +22,11 @@ import {
   recordReplacedRevision,
   recordRevision,
 } from '../wal/record.ts'
-import { withLog } from './checkpoint.ts'
 import { enterFeed, type FeedEdits, feedEdits, leaveFeed, writeFeed } from './feed-edits.ts'
 import { inKeyOrder, type KeyOrder, type Records } from './key-order.ts'
 import { memberWriter } from './member-writer.ts'
 import { type PieceEdits, writePieces } from './piece-edits.ts'
 import type { Rester } from './rests.ts'
-import { appendedWriteback } from './writeback.ts'
 
 /** Bytes of segments after which garbage is collected: one segment, unless they are as small as in tests. */
 export const garbageBytes = 1024 * 1024
@@ -56,35 +54,18 @@ export function flushSegments(
   rest: Rester['rest'] = () => {},
 ): number {
   const meta = readMeta(db)
-  return withLog(db, (log) => {
-    const writeBack = appendedWriteback(log)
-    return flushInOrder(db, meta, sources, maxRecords, cacheBytes, () => {
-      rest()
-      writeBack()
-    })
-  })
-}
-
-function flushInOrder(
-  db: Database,
-  meta: Meta,
-  sources: readonly FlushSource[],
-  maxRecords: number,
-  cacheBytes: number,
-  onRow: () => void,
-): number {
   const job = readJob(sources, meta, maxRecords)
   // The space check below cannot see pages that SQLite still caches, so on a full disk the cache is kept small.
   const unwrittenBytes = maxRecords === Number.POSITIVE_INFINITY ? 0 : leastCacheBytes
   db.run(`PRAGMA cache_size = -${Math.ceil((unwrittenBytes || cacheBytes) / 1024)}`)
   inTransaction(db, () => {
     const feed = feedEdits(meta.flushedRevision, job.revision)
-    const edits = { feed, pieces: { gone: [], come: [] }, expiries: { gone: [], come: [] }, onRow }
+    const edits = { feed, pieces: { gone: [], come: [] }, expiries: { gone: [], come: [] }, rest }
     for (const [collection, own] of job.collections) {
       writeCollection(db, collection, job.records, inKeyOrder(job.records, own), edits)
     }
-    writePieces(db, edits.pieces, onRow)
-    writeFeed(db, feed, job.records.chunks, onRow)
+    writePieces(db, edits.pieces, rest)
+    writeFeed(db, feed, job.records.chunks, rest)
     writeExpiries(db, edits.expiries)
     writeCounts(db, job.counts)
     writeMeta(db, 'flushed_revision', job.revision)
@@ -219,7 +200,7 @@ interface JobEdits {
   readonly feed: FeedEdits
   readonly pieces: PieceEdits
   readonly expiries: ExpiryEdits
-  readonly onRow: () => void
+  readonly rest: Rester['rest']
 }
 
 /** Writes the latest record of each key of a collection, in the order of keys. */
@@ -228,7 +209,7 @@ function writeCollection(
   collection: string,
   records: Records,
   { order, isFollowed }: KeyOrder,
-  { feed, pieces, expiries, onRow }: JobEdits,
+  { feed, pieces, expiries, rest }: JobEdits,
 ): void {
   const { chunks, chunkOf, offsetOf } = records
   const write = memberWriter(db, collection, pieces)
@@ -236,7 +217,7 @@ function writeCollection(
   let rows = 0
   for (let i = 0; i < order.length; i++) {
     if (isFollowed[i] === 1) continue
-    onRow()
+    rest()
     // The version in the tables is the one that the first record of the key replaced.
     const [firstChunk, firstAt] = [chunks[chunkOf[order[first]!]!]!, offsetOf[order[first]!]!]
     const [chunk, at] = [chunks[chunkOf[order[i]!]!]!, offsetOf[order[i]!]!]

@@ -73,6 +73,8 @@ export class Flusher {
   private tablesFd: number | null = null
   /** Pages were moved into the tables' file, and syncing it failed: nothing may write to the tables before that. */
   private isUnsettled = false
+  /** SQLite's log has the length of the last job, though all of it is in the file. */
+  private isLogKept = false
   /** Segments that are not in the tables yet, oldest first. */
   private readonly segments: RotatedSegment[] = []
 
@@ -120,11 +122,13 @@ export class Flusher {
     this.flush(this.awaited())
   }
 
-  /** Flushes any waiting segment, because writers are idle; with none waiting releases recycled memory and files. */
+  /** Flushes any waiting segment, because writers are idle; with none waiting releases memory and room on the disk. */
   idle(): void {
     this.hurry()
     this.flush(1)
-    if (this.segments.length === 0) this.recycled.trim()
+    if (this.segments.length > 0) return
+    this.recycled.trim()
+    if (this.isLogKept && !this.isRunning && !this.isClosed) this.runAlone(() => this.checkpoint(false))
   }
 
   /** The number of segments that wait or are being flushed. */
@@ -370,23 +374,28 @@ export class Flusher {
     const moved = await this.runJob({ do: 'checkpoint', dbPath, pinned, hasCommits, isSettledLater })
     this.isUnsettled = isSettledLater
     overlay.pages.resume(moved.ok && moved.isMoved)
+    this.isLogKept = false
     if (!isSettledLater) return moved
-    const settled = await this.settle(!moved.ok)
-    if (!moved.ok || !moved.isMoved) overlay.pages.resume()
+    const isMoved = moved.ok && moved.isMoved
+    const settled = await this.settle(!moved.ok, isMoved && pinned === null && !this.lacksRoom)
+    if (!isMoved) overlay.pages.resume()
     return settled
   }
 
-  private async settle(isRepeated: boolean): Promise<JobResult> {
+  private async settle(isRepeated: boolean, isLogKept = false): Promise<JobResult> {
     const { dbPath } = this.options
+    const { rests } = this
     this.tablesFd ??= openSync(dbPath, 'r+')
     const result = await this.runJob({
       do: 'settle',
       dbPath,
       fd: this.tablesFd,
-      rests: this.rests,
+      rests,
       isRepeated,
+      isLogKept,
     })
     this.isUnsettled = !result.ok
+    this.isLogKept = result.ok && result.isLogKept
     return result
   }
 

@@ -1,5 +1,6 @@
 import type { Database } from 'bun:sqlite'
 import { pieceWriter } from '../table/value-pieces.ts'
+import type { Rester } from './rests.ts'
 
 /**
  * The edits of one transaction to `value_pieces`, in the order of revisions, that is of rows, and each deletion followed by
@@ -20,8 +21,7 @@ interface LargeValue {
   readonly to: number
 }
 
-/** `onValue` is called after each value. */
-export function writePieces(db: Database, { gone, come }: PieceEdits, onValue: () => void): void {
+export function writePieces(db: Database, { gone, come }: PieceEdits, rest: Rester['rest']): void {
   const pieces = pieceWriter(db)
   const revisions = Float64Array.from(gone).sort().reverse()
   come.sort((a, b) => a.revision - b.revision)
@@ -29,6 +29,6 @@ export function writePieces(db: Database, { gone, come }: PieceEdits, onValue: (
     if (i < revisions.length) pieces.remove(revisions[i]!)
     const value = come[i]
     if (value !== undefined) pieces.put(value.revision, value.memory.subarray(value.from, value.to))
-    onValue()
+    rest()
   }
 }

@@ -29,3 +29,13 @@ test('it rests no more once somebody waits for it', () => {
   work(rest, 10)
   expect(restedMs()).toBeLessThan(1)
 })
+
+test('what is done before each rest is done as often by a job without rests', () => {
+  for (const factor of [0, 1]) {
+    let calls = 0
+    const { rest } = resterOf({ factor, hurry: hurry() }, () => calls++)
+    work(rest, 20)
+    expect(calls).toBeGreaterThan(2)
+    expect(calls).toBeLessThan(14)
+  }
+})

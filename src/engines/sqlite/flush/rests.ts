@@ -32,26 +32,32 @@ export interface Rester {
   restedMs(): number
 }
 
-export function resterOf({ factor, hurry }: Rests): Rester {
+/** `work` is called before each rest, and as often by a job without any. */
+export function resterOf({ factor, hurry }: Rests, work: () => void = () => {}): Rester {
   let calls = 0
   let sinceMs = monotonicMs()
   let restedMs = 0
 
-  function restAfter(leastMs: number, shortestRestMs: number): void {
+  function restFor(ms: number): void {
     const nowMs = monotonicMs()
-    const workedMs = nowMs - sinceMs
-    if (workedMs < leastMs) return
-    Atomics.wait(hurry, 0, 0, Math.min(Math.max(workedMs * factor, shortestRestMs), longestRestMs))
+    sinceMs = nowMs
+    if (factor === 0) return
+    Atomics.wait(hurry, 0, 0, Math.min(ms, longestRestMs))
     sinceMs = monotonicMs()
     restedMs += sinceMs - nowMs
   }
 
   return {
     rest() {
-      if (factor > 0 && ++calls % callsPerLook === 0) restAfter(leastWorkMs, 0)
+      if (++calls % callsPerLook !== 0) return
+      const workedMs = monotonicMs() - sinceMs
+      if (workedMs < leastWorkMs) return
+      work()
+      restFor(workedMs * factor)
     },
     pause() {
-      if (factor > 0) restAfter(leastPartMs, leastPauseMs)
+      const workedMs = monotonicMs() - sinceMs
+      if (workedMs >= leastPartMs) restFor(Math.max(workedMs * factor, leastPauseMs))
     },
     restedMs: () => restedMs,
   }

@@ -1,5 +1,5 @@
 import { afterEach, expect, mock, spyOn, test } from 'bun:test'
-import { writeFileSync } from 'node:fs'
+import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   faultsOfTables,
@@ -71,4 +71,21 @@ test('a store that is closed while the sync fails keeps what the file may lack',
   writeFileSync(join(lost, 'kvist.db'), before)
   await withEngine(lost, async (again) => expect(await valuesOf(again)).toEqual(expected('2')))
   expect(faultsOfTables(lost)).toEqual([])
+})
+
+test('the log of SQLite keeps its length while writes go on, and is empty once they end', async () => {
+  const dir = newFolder()
+  const logBytes = () => statSync(join(dir, 'kvist.db-wal')).size
+  await withEngine(dir, async (engine) => {
+    const jobs = notedJobs(() => false)
+    await write(engine, writes('1'))
+    await until(() => jobs.includes('settle'), 'the sync')
+    await write(engine, [put('k100', '2')])
+    expect(logBytes()).toBeGreaterThan(0)
+    expect(await engine.read('things', 'k100')).toMatchObject({ value: '2' })
+    expect(await engine.read('things', 'k101')).toMatchObject({ value: '1' })
+    await until(() => logBytes() === 0, 'the log is empty')
+    expect(await engine.read('things', 'k101')).toMatchObject({ value: '1' })
+  })
+  expect(faultsOfTables(dir)).toEqual([])
 })

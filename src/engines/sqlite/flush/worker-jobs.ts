@@ -11,6 +11,7 @@ export const nothingDone = {
   freeBytes: 0,
   restedMs: 0,
   isMoved: false,
+  isLogKept: false,
 } as const
 
 export type FailedJob = JobResult & { readonly ok: false }

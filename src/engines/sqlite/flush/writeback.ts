@@ -19,28 +19,16 @@ let library: ReturnType<typeof openLibrary> | undefined
 const startFlags = 2
 const waitFlags = 7
 
+/** 0 bytes are all up to the end. */
 function writeRange(fd: number, from: number, bytes: number, flags: number): void {
   if (library === undefined) library = openLibrary()
   library?.sync_file_range(fd, from, bytes, flags)
 }
 
 const bytesAtOnce = 512 * 1024
-const callsPerLook = 16
-
-/** Returns a function to call after each row of a job that only appends to the file. Tests pass a `start` of their own. */
-export function appendedWriteback(
-  fd: number,
-  start = (from: number, bytes: number) => writeRange(fd, from, bytes, startFlags),
-): () => void {
-  let calls = 0
-  let startedTo = fstatSync(fd).size
-  return () => {
-    if (++calls % callsPerLook !== 0) return
-    const { size } = fstatSync(fd)
-    if (size - startedTo < bytesAtOnce) return
-    start(startedTo, size - startedTo)
-    startedTo = size
-  }
+/** Starts writing what is changed of a file, and does not wait for its end. */
+export function startWriteback(fd: number): void {
+  writeRange(fd, 0, 0, startFlags)
 }
 
 /** Writes what is changed of a file to the disk, and calls `pause` after each part. */
