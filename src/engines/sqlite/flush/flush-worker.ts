@@ -8,7 +8,6 @@ import { checkTables } from '../table/table-check.ts'
 import { checkpoint, movePages, type Settling, settle, withLog } from './checkpoint.ts'
 import { type FlushSource, flushSegments, forgetTombstones, garbageBytes } from './flush.ts'
 import { type Rests, resterOf } from './rests.ts'
-import { nothingDone } from './worker-jobs.ts'
 import { startWriteback } from './writeback.ts'
 
 /**
@@ -111,6 +110,17 @@ function run(job: Job): JobResult {
     }
   }
 }
+
+/** The result of a job that had nothing to do. */
+const nothingDone = {
+  ok: true,
+  count: 0,
+  revision: 0,
+  freeBytes: 0,
+  restedMs: 0,
+  isMoved: false,
+  isLogKept: false,
+} as const
 
 /** Flushes segments, while SQLite's log, which `log` is, is written to the disk little by little. */
 function flush(on: Database, job: Job & { do: 'flush' }, log: number): JobResult {

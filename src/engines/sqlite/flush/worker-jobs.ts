@@ -3,17 +3,6 @@ import type { Job, JobResult } from './flush-worker.ts'
 
 /** Runs jobs in a worker thread (flush-worker.ts). */
 
-/** The result of a job that had nothing to do. */
-export const nothingDone = {
-  ok: true,
-  count: 0,
-  revision: 0,
-  freeBytes: 0,
-  restedMs: 0,
-  isMoved: false,
-  isLogKept: false,
-} as const
-
 export type FailedJob = JobResult & { readonly ok: false }
 
 /** Starts a worker thread; scarce memory gives it a small heap, which is collected more often. */
