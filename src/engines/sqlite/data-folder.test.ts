@@ -49,8 +49,11 @@ test('a folder that is made, and its parents, are for their owner only', () => {
 test('what was open to others is closed, once, with a line', () => {
   const dir = folder()
   chmodSync(dir, 0o755)
-  for (const name of ['kvist.db', 'log-00000001', 'not-ours'])
-    writeFileSync(join(dir, name), '', { mode: 0o644 })
+  for (const name of ['kvist.db', 'log-00000001', 'not-ours']) {
+    writeFileSync(join(dir, name), '')
+    // Whatever umask another test of the process has set.
+    chmodSync(join(dir, name), 0o644)
+  }
   const lines: string[] = []
   closeToOthers(dir, (line) => lines.push(line))
   closeToOthers(dir, (line) => lines.push(line))
