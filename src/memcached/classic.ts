@@ -1,4 +1,5 @@
 import type { Command, StoreMode } from './command.ts'
+import { EncodedGet, leastVisited, mostVisited } from './encoded-get.ts'
 import { refuse, refuseLargeValue, responses } from './error-lines.ts'
 import type { Line } from './line.ts'
 
@@ -22,7 +23,11 @@ export const noBytes = new Uint8Array(0)
  */
 export function readGet(line: Line, withCas: boolean): Command {
   if (line.count < 2) return refuse(responses.unknown)
-  return getCommand(line, 1, withCas, null)
+  const keys = line.count - 1
+  const encoded = keys >= leastVisited && keys <= mostVisited ? line.encodedKeys(1) : null
+  return encoded === null
+    ? getCommand(line, 1, withCas, null)
+    : new EncodedGet(encoded.bytes, encoded.offsets, withCas)
 }
 
 export function readGetAndTouch(line: Line, withCas: boolean): Command {

@@ -131,6 +131,27 @@ export class Line {
     return decodeUtf8(this.bytes.subarray(start, end))
   }
 
+  /**
+   * Returns a copy of the bytes of the words from `first` on, and the offset of each word in it and of its end. Null unless
+   * all are keys of ASCII.
+   */
+  encodedKeys(first: number): { readonly bytes: Buffer; readonly offsets: readonly number[] } | null {
+    const { bytes, starts, ends, count } = this
+    const from = starts[first]!
+    const offsets: number[] = []
+    for (let word = first; word < count; word++) {
+      const start = starts[word]!
+      const end = ends[word]!
+      if (end - start > maxWireKeyBytes) return null
+      for (let i = start; i < end; i++) {
+        const byte = bytes[i]!
+        if (byte < space || byte >= del) return null
+      }
+      offsets.push(start - from, end - from)
+    }
+    return { bytes: Buffer.from(bytes.subarray(from, ends[count - 1]!)), offsets }
+  }
+
   /** Decodes the word as a key in base64; null when it is not base64, or the key is not UTF-8. */
   base64Key(index: number): string | null {
     const text = this.text(index)

@@ -6,6 +6,7 @@ import type { Decided, Decision } from './change.ts'
 import type { Command, Get, MetaDebug, MetaGet } from './command.ts'
 import { itemOf, wireRow, wireValue } from './contents.ts'
 import { clientFlags, decideMetaGet, touched } from './decide.ts'
+import { EncodedGet, leastVisited, mostVisited } from './encoded-get.ts'
 import { CommandError } from './failures.ts'
 import { respondMetaDebug, respondMetaHit, respondMetaMiss } from './meta-responses.ts'
 import { type Responses, wireBytes } from './responses.ts'
@@ -59,24 +60,28 @@ export function respondRead(
   out.endOfList()
 }
 
-/**
- * The number of keys from which a `get` is done by a visit: fewer are read together with those of other commands. More than
- * the largest number would keep other connections waiting.
- */
-const leastVisited = 16
-const mostVisited = 1000
-
+/** Whether a command is done by a visit. */
 export function isVisit(command: Command): command is Get {
   if (command.kind !== 'get' || command.touch !== null) return false
-  return command.keys.length >= leastVisited && command.keys.length <= mostVisited
+  const count = countOf(command)
+  return count >= leastVisited && count <= mostVisited
+}
+
+function countOf(command: Get): number {
+  return command instanceof EncodedGet ? command.count : command.keys.length
 }
 
 /**
  * Responds to the first keys of a command: copies the values that the store has as bytes. Returns how many keys; null if the
  * store cannot be visited.
  */
-export function visit({ server, out }: Session, { keys, withCas }: Get): number | null {
+export function visit({ server, out }: Session, command: Get): number | null {
   const { counts, accesses, collection } = server
+  const { withCas } = command
+  const refs =
+    command instanceof EncodedGet
+      ? command.refs(collection)
+      : command.keys.map((key) => ({ collection, key }))
   let visited = 0
   const visitor: MemberVisitor = {
     stored(row) {
@@ -93,11 +98,10 @@ export function visit({ server, out }: Session, { keys, withCas }: Get): number 
       counts.get_hits--
     },
     member(member, i) {
-      putFound(server, out, keys[i]!, member, withCas)
+      putFound(server, out, refs[i]!.key, member, withCas)
       visited++
     },
   }
-  const refs = keys.map((key) => ({ collection, key }))
   try {
     return server.db.visitMany(refs, bytesAtOnce, visitor)
   } catch {
@@ -108,7 +112,7 @@ export function visit({ server, out }: Session, { keys, withCas }: Get): number 
 
 /** Responds to the keys after those visited. */
 export function endVisit(session: Session, command: Get, visited: number): MaybePromise<void> {
-  if (visited < command.keys.length) return get(session, command, visited)
+  if (visited < countOf(command)) return get(session, command, visited)
   session.out.endOfList()
 }
 
