@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path'
 import { importIntoKvist } from './bulk.ts'
 import { kvistRequests } from './kvist-requests.ts'
 import { chooseOptions, idleOptions } from './options.ts'
-import { killAll, processorSeconds, removeFolder, startServer, waitUntilReady } from './process.ts'
+import { killAll, onCore, processorSeconds, removeFolder, startServer, waitUntilReady } from './process.ts'
 import { median } from './statistics.ts'
 import { runWrk } from './wrk.ts'
 
@@ -31,7 +31,14 @@ interface Figures {
 
 async function turn(pid: number, seed: number, { perSecond, microseconds }: Figures): Promise<void> {
   const [seconds, members] = [options.number('seconds'), options.number('members')]
-  const load = { port, request: kvistRequests.get, choose: 'random', members, connections: 64 } as const
+  const load = {
+    port,
+    request: kvistRequests.get,
+    choose: 'random',
+    members,
+    connections: 64,
+    wrapper: onCore(1),
+  } as const
   await runWrk({ ...load, seconds: 1, seed })
   const before = processorSeconds(pid)
   const found = await runWrk({ ...load, seconds, seed })
@@ -45,7 +52,16 @@ async function run(): Promise<void> {
   const kvist = join(import.meta.dir, '../bin/kvist')
   const most = `${options.number('connections') + 1000}`
   const more = ['--max-connections', most, '--max-connections-per-address', most]
-  const command = [kvist, 'serve', '--port', `${port}`, '--data', join(dataDir, 'store'), ...more]
+  const command = [
+    ...onCore(0),
+    kvist,
+    'serve',
+    '--port',
+    `${port}`,
+    '--data',
+    join(dataDir, 'store'),
+    ...more,
+  ]
   const server = startServer('kvist', command, dataDir)
   const alone: Figures = { perSecond: [], microseconds: [] }
   const beside: Figures = { perSecond: [], microseconds: [] }

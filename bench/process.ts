@@ -1,4 +1,5 @@
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 
 /** Starts servers under test, waits for them, samples their memory from /proc, and stops them by pid. */
@@ -46,6 +47,16 @@ export function track<Child extends Bun.Subprocess>(child: Child): Child {
 export async function killAll(): Promise<void> {
   for (const child of children) child.kill('SIGKILL')
   await Promise.all([...children].map((child) => child.exited))
+}
+
+/**
+ * The start of a command that keeps it on one core; empty where that cannot be done. With server and client on cores of their own a
+ * small difference between requests shows, which is otherwise less than what the scheduler's choices make.
+ */
+export function onCore(core: 0 | 1): string[] {
+  return availableParallelism() > 1 && Bun.which('taskset') !== null
+    ? ['taskset', '--cpu-list', `${core}`]
+    : []
 }
 
 /** Starts a server; its output goes to `<name>.log` in its data folder. */

@@ -21,6 +21,8 @@ export interface WrkRun {
   readonly connections: number
   readonly seconds: number
   readonly seed: number
+  /** The start of its command (`onCore`); missing: none. */
+  readonly wrapper?: readonly string[]
 }
 
 export interface WrkFigures {
@@ -48,6 +50,7 @@ export async function runWrk(run: WrkRun): Promise<WrkFigures> {
   const child = track(
     Bun.spawn(
       [
+        ...(run.wrapper ?? []),
         ...['wrk', '--threads', '1', '--connections', `${run.connections}`, '--duration', `${run.seconds}s`],
         ...[
           '--timeout',
