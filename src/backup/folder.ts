@@ -1,6 +1,6 @@
 import { readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { syncFolder } from '../engines/sqlite/wal/log-files.ts'
+import { syncPath } from '../engines/sqlite/wal/log-files.ts'
 import type { Manifest } from './format.ts'
 import { verifyBackup } from './read-backup.ts'
 
@@ -48,7 +48,7 @@ export async function pruneBackups(folder: string, keep: number): Promise<string
   if (old.length === 0) return []
   await verifyBackup(all.at(-1)!.path)
   for (const path of old) rmSync(path, { force: true })
-  syncFolder(folder)
+  syncPath(folder)
   return old
 }
 

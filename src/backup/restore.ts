@@ -4,7 +4,7 @@ import { openDataFolder } from '../engines/sqlite/data-folder.ts'
 import { lockFolder } from '../engines/sqlite/lock.ts'
 import { newHistory } from '../engines/sqlite/table/new-history.ts'
 import { openForWriting, readMeta } from '../engines/sqlite/table/table.ts'
-import { syncFolder } from '../engines/sqlite/wal/log-files.ts'
+import { syncPath } from '../engines/sqlite/wal/log-files.ts'
 import { type Manifest, RefusedBackup } from './format.ts'
 import { type OnRead, unpackTables, verifyBackup } from './read-backup.ts'
 
@@ -50,7 +50,7 @@ export async function restoreBackup(
     await complete(part, manifest)
     newHistory(dbPath)
     renameSync(dbPath, join(folder, 'kvist.db'))
-    syncFolder(folder)
+    syncPath(folder)
     isDone = true
     return manifest
   } finally {

@@ -1,6 +1,6 @@
 import { open, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { syncFolder } from '../engines/sqlite/wal/log-files.ts'
+import { syncPath } from '../engines/sqlite/wal/log-files.ts'
 import type { Manifest } from './format.ts'
 import { readPieces } from './frames.ts'
 
@@ -30,7 +30,7 @@ export async function writeBackupFile<Result>(
       await file.close()
     }
     await rename(part, path)
-    syncFolder(dirname(path))
+    syncPath(dirname(path))
     return result
   } catch (error) {
     await rm(part, { force: true })

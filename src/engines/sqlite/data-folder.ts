@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path'
 import { KvistError } from '../../core/errors.ts'
 import { monotonicMs } from '../../runtime/clock.ts'
 import { RefusedFile } from './table/table.ts'
-import { syncFolder } from './wal/log-files.ts'
+import { syncPath } from './wal/log-files.ts'
 
 /** The folder of a store: creates and checks it, and restricts it to its owner. */
 
@@ -35,7 +35,7 @@ function makeFolder(dir: string): void {
   const first = mkdirSync(dir, { recursive: true, mode: folderMode })
   if (first === undefined) return
   const above = dirname(resolve(first))
-  for (let at = resolve(dir); at !== above; at = dirname(at)) syncFolder(dirname(at))
+  for (let at = resolve(dir); at !== above; at = dirname(at)) syncPath(dirname(at))
 }
 
 function folderFault(code: string): string {

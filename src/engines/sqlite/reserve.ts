@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, renameSync, rmSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { monotonicMs } from '../../runtime/clock.ts'
-import { hasSpace, requireSpace, syncFolder } from './wal/log-files.ts'
+import { hasSpace, requireSpace, syncPath } from './wal/log-files.ts'
 import { preallocate } from './wal/preallocate.ts'
 
 /**
@@ -140,7 +140,7 @@ async function make(files: Files): Promise<void> {
     await preallocate(tablesPath, bytes)
     files.tablesBytes = bytes
   }
-  syncFolder(dir)
+  syncPath(dir)
   requireSpace(tablesPath, neededBytes - files.tablesBytes)
   if (!files.isUsed) return
   files.isUsed = false

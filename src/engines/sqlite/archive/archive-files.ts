@@ -14,7 +14,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { syncFolder, writeFully } from '../wal/log-files.ts'
+import { syncPath, writeFully } from '../wal/log-files.ts'
 import { ArchiveError, type PartInfo, parsePartHeader, partBytes, partHeaderBytes } from './part.ts'
 
 /**
@@ -89,7 +89,7 @@ function replaceFile(dir: string, name: string, text: string): void {
     closeSync(fd)
   }
   renameSync(`${path}.new`, path)
-  syncFolder(dir)
+  syncPath(dir)
 }
 
 /** A file of parts, by the revision that its name states. */
@@ -215,7 +215,7 @@ export function replaceParts(path: string, part: Uint8Array): void {
     rmSync(temporary, { force: true })
     throw error
   }
-  syncFolder(dirname(path))
+  syncPath(dirname(path))
 }
 
 /** Appends a part to a file. After a failure the file must not be appended to any more. */

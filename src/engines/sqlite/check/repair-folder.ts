@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { lockForReading } from '../lock.ts'
 import { type Counts, RefusedFile, type RevisionRange } from '../table/table.ts'
-import { syncFolder } from '../wal/log-files.ts'
+import { syncPath } from '../wal/log-files.ts'
 import { recordClock } from '../wal/record.ts'
 import { checkFolder, formatOf, inSlices, isStoreFolder } from './check-folder.ts'
 import type { LostMember, RepairReport } from './repair-report.ts'
@@ -49,9 +49,9 @@ export async function repairFolder(
     const report = await new Repair(dir, join(part, 'kvist.db')).run(options)
     const { isWhole, findings } = await checkFolder(part)
     if (!isWhole) throw new Error(`the repaired store is not whole: ${JSON.stringify(findings[0])}`)
-    syncFolder(part)
+    syncPath(part)
     renameSync(part, target)
-    syncFolder(dirname(resolve(target)))
+    syncPath(dirname(resolve(target)))
     return report
   } catch (error) {
     rmSync(part, { recursive: true, force: true })

@@ -1,5 +1,5 @@
 import { Database } from 'bun:sqlite'
-import { closeSync, fsyncSync, openSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import type { RemovalCause } from '../../../core/member.ts'
 import { expiryWriter } from '../table/expiry-row.ts'
 import { memberParams, putMemberSql } from '../table/member-row.ts'
@@ -20,6 +20,7 @@ import {
 } from '../table/schema.ts'
 import type { Counts, RevisionRange } from '../table/table.ts'
 import { pieceWriter } from '../table/value-pieces.ts'
+import { syncPath } from '../wal/log-files.ts'
 import {
   type Chunk,
   recordClock,
@@ -307,12 +308,7 @@ export class RepairedStore {
     const count = (table: string) => Number(db.query(`SELECT count(*) FROM ${table}`).values()[0]?.[0])
     const held = { members: count('members'), tombstones: count('tombstones') }
     this.close()
-    const fd = openSync(db.filename, 'r')
-    try {
-      fsyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
+    syncPath(db.filename)
     return held
   }
 

@@ -1,4 +1,5 @@
 import { afterEach, expect, mock, spyOn, test } from 'bun:test'
+import * as fs from 'node:fs'
 import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
@@ -52,6 +53,25 @@ test('nothing is written to the tables before moved pages are synced, and a fail
     ])
     expect(await valuesOf(engine)).toEqual(expected('2'))
   })
+  expect(faultsOfTables(dir)).toEqual([])
+})
+
+test('a file of the tables that cannot be opened for its sync is a failure like others', async () => {
+  const dir = newFolder()
+  const { openSync } = fs
+  let refusals = 0
+  await withEngine(dir, async (engine) => {
+    const jobs = notedJobs(() => false)
+    spyOn(fs, 'openSync').mockImplementation((path, flags, mode) => {
+      if (flags === 'r+' && String(path).endsWith('kvist.db') && refusals++ === 0) throw new Error('ENOENT')
+      return openSync(path, flags, mode)
+    })
+    for (const value of ['1', '2']) await write(engine, writes(value))
+    await until(() => jobs.filter((job) => job === 'flush').length === 2, 'the next flush')
+    expect(jobs.slice(0, 4)).toEqual(['flush', 'checkpoint', 'settle again', 'flush'])
+    expect(await valuesOf(engine)).toEqual(expected('2'))
+  })
+  expect(refusals).toBe(2)
   expect(faultsOfTables(dir)).toEqual([])
 })
 

@@ -1,16 +1,7 @@
-import {
-  closeSync,
-  copyFileSync,
-  existsSync,
-  fdatasyncSync,
-  fstatSync,
-  fsyncSync,
-  openSync,
-  renameSync,
-} from 'node:fs'
+import { closeSync, copyFileSync, existsSync, fdatasyncSync, fstatSync, openSync, renameSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { segmentHeaderBytes } from './log.ts'
-import { listSegments, type SegmentInfo, syncFolder, writeFully } from './log-files.ts'
+import { listSegments, type SegmentInfo, syncPath, writeFully } from './log-files.ts'
 import type { Damage, TornTail } from './recovery.ts'
 
 /**
@@ -23,13 +14,13 @@ export function cutDamagedLog({ path, number, offset }: Damage, useless: readonl
   const isWholeFile = offset < segmentHeaderBytes
   if (!isWholeFile) copySafely(path, damagedPath(dir, number))
   for (const segment of useless) renameSync(segment.path, damagedPath(dir, segment.number))
-  syncFolder(dir)
+  syncPath(dir)
   // The last segment first, so that the segments that are left are a prefix of the log at every moment.
   for (const segment of listSegments(dir).toReversed()) {
     if (segment.number < number || (segment.number === number && !isWholeFile)) continue
     renameSync(segment.path, damagedPath(dir, segment.number))
   }
-  syncFolder(dir)
+  syncPath(dir)
   if (!isWholeFile) zeroFrom(path, offset)
 }
 
@@ -48,12 +39,7 @@ function damagedPath(dir: string, number: number): string {
 
 function copySafely(from: string, to: string): void {
   copyFileSync(from, to)
-  const fd = openSync(to, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
+  syncPath(to)
 }
 
 function zeroFrom(path: string, offset: number): void {

@@ -130,9 +130,9 @@ function syncData(fd: number): Promise<void> {
   )
 }
 
-/** Syncs a folder: a created or renamed file survives a power loss only after that. */
-export function syncFolder(dir: string): void {
-  const fd = openSync(dir, 'r')
+/** Syncs a file, or a folder: a file that was created or renamed survives a power loss only once its folder is synced. */
+export function syncPath(path: string): void {
+  const fd = openSync(path, 'r')
   try {
     fsyncSync(fd)
   } finally {
@@ -140,7 +140,7 @@ export function syncFolder(dir: string): void {
   }
 }
 
-/** As `syncFolder`, off the event loop. */
+/** As `syncPath`, off the event loop. */
 async function syncFolderLater(dir: string): Promise<void> {
   const fd = await openFile(dir, 'r')
   try {
