@@ -42,7 +42,7 @@ function stateOf(path: string): unknown {
 }
 
 const whole = [[2 * rows, 2], [['ok']]]
-const once = { isRepeated: false, isLogKept: false }
+const once = { isRepeated: false, keptBytes: 0 }
 const logBytes = (path: string) => statSync(`${path}-wal`).size
 
 test('moved pages are in the file, and in the log too until the file is synced', () => {
@@ -74,15 +74,18 @@ test('settling pauses after each part and truncates the log', () => {
   expect(stateOf(path)).toEqual(whole)
 })
 
-test('a log that is kept has its length, and the next commit is written over it', () => {
+test('a log that is kept has its length, and the next commit is written over it; one that is too long is truncated', () => {
   const { path, db } = tablesWithLog()
   const bytes = logBytes(path)
   movePages(db)
   const fd = openSync(path, 'r+')
-  expect(settle(db, { ...once, fd, isLogKept: true }, () => {})).toBe(true)
+  expect(settle(db, { ...once, fd, keptBytes: bytes }, () => {})).toBe(true)
   expect(logBytes(path)).toBe(bytes)
   writeRows(db, 2)
   expect(logBytes(path)).toBe(bytes)
+  movePages(db)
+  expect(settle(db, { ...once, fd, keptBytes: bytes - 1 }, () => {})).toBe(false)
+  expect(logBytes(path)).toBe(0)
   db.close()
   closeSync(fd)
   expect(stateOf(path)).toEqual(whole)
@@ -93,7 +96,7 @@ test('settling once more writes what the system dropped after a failed sync', ()
   movePages(db)
   writeFileSync(path, before, { flag: 'r+' })
   const fd = openSync(path, 'r+')
-  settle(db, { fd, isRepeated: true, isLogKept: true }, () => {})
+  settle(db, { fd, isRepeated: true, keptBytes: 0 }, () => {})
   db.close()
   closeSync(fd)
   expect(stateOf(path)).toEqual(whole)

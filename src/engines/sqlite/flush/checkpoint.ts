@@ -1,10 +1,9 @@
 import type { Database } from 'bun:sqlite'
 import { closeSync, fdatasyncSync, openSync, statSync } from 'node:fs'
-import { dirname } from 'node:path'
 import { pageBytes } from '../btree/page-format.ts'
 import { committedPages, readAt } from '../table/sqlite-log.ts'
 import { waitForLocks } from '../table/table.ts'
-import { hasSpace, writeFully } from '../wal/log-files.ts'
+import { syncPath, writeFully } from '../wal/log-files.ts'
 import type { Rester } from './rests.ts'
 import { writeBack } from './writeback.ts'
 
@@ -48,23 +47,22 @@ export interface Settling {
   /** After a failure the system may have dropped pages that it could not write: all of the log's are written once more. */
   readonly isRepeated: boolean
   /**
-   * Whether the log keeps its length, as long as all pages were moved: the next job then writes over it, where it would wait for
-   * the file system to allocate its blocks, and writers for the freeing of those.
+   * The log keeps its length up to this one. The next job then writes over it: it would wait for the file system to allocate its
+   * blocks, and writers for the freeing of those.
    */
-  readonly isLogKept: boolean
+  readonly keptBytes: number
 }
 
 /** Syncs the file after `movePages`, with a pause after each part. Returns whether the log was kept. */
 export function settle(
   db: Database,
-  { fd, isRepeated, isLogKept }: Settling,
+  { fd, isRepeated, keptBytes }: Settling,
   pause: Rester['pause'],
 ): boolean {
   if (isRepeated) withLog(db, (log) => writePages(fd, log))
   writeBack(fd, pause)
   fdatasyncSync(fd)
-  const isKept =
-    isLogKept && !isRepeated && hasSpace(dirname(db.filename), statSync(`${db.filename}-wal`).size)
+  const isKept = statSync(`${db.filename}-wal`).size <= keptBytes
   if (!isKept) checkpoint(db)
   return isKept
 }
@@ -75,12 +73,7 @@ export function settle(
  */
 export function syncLeftTables(path: string): void {
   if ((statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) === 0) return
-  const fd = openSync(path, 'r')
-  try {
-    fdatasyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
+  syncPath(path)
 }
 
 /** Writes the pages of the log to the file. */

@@ -1,4 +1,3 @@
-import { closeSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { KvistError } from '../../../core/errors.ts'
 import { monotonicMs } from '../../../runtime/clock.ts'
@@ -15,6 +14,7 @@ import { garbageBytes } from './flush.ts'
 import type { Job, JobResult } from './flush-worker.ts'
 import { RecycledSegments } from './recycled-segments.ts'
 import { endRests, noRests, type Rests } from './rests.ts'
+import { TablesThread } from './tables-thread.ts'
 import { commitsOf, type FailedJob, failureOf, newWorker, runJob } from './worker-jobs.ts'
 
 /** A segment that is closed for writing and waits to be flushed. */
@@ -54,7 +54,7 @@ const scarceCacheBytes = 2_000_000
 export const segmentsPerJob = 5
 /** Assumed duration per segment before the first full job was timed. */
 const firstSegmentMs = 500
-/** The disk space, in segments, that saved pages of a backup leave to writers. */
+/** The disk space, in segments, that saved pages of a backup and the log of SQLite leave to writers. */
 const segmentsKeptFree = 16
 const unlimited = Number.POSITIVE_INFINITY
 /** Of the segments that writers may fill during a job, those that no rests are made for. */
@@ -69,17 +69,10 @@ export class Flusher {
   private readonly options: FlusherOptions
   private readonly recycled: RecycledSegments
   private readonly pins: TablePins
-  /** The tables' file, open for syncs of it; closing it would release SQLite's locks on it. */
-  private tablesFd: number | null = null
-  /** Pages were moved into the tables' file, and syncing it failed: nothing may write to the tables before that. */
-  private isUnsettled = false
-  /** SQLite's log has the length of the last job, though all of it is in the file. */
-  private isLogKept = false
+  private readonly tables: TablesThread
   /** Segments that are not in the tables yet, oldest first. */
   private readonly segments: RotatedSegment[] = []
 
-  /** The thread starts with the first job, so that an idle server has none. */
-  private worker: Worker | undefined
   private checking: Worker | null = null
   private isRunning = false
   private isClosed = false
@@ -108,7 +101,14 @@ export class Flusher {
   constructor(options: FlusherOptions) {
     this.options = options
     this.recycled = new RecycledSegments(dirname(options.dbPath), options.segmentBytes, segmentsPerJob)
-    this.pins = new TablePins(options.dbPath, segmentsKeptFree * options.segmentBytes)
+    const reservedBytes = segmentsKeptFree * options.segmentBytes
+    this.pins = new TablePins(options.dbPath, reservedBytes)
+    this.tables = new TablesThread({
+      ...options,
+      pages: options.overlay.pages,
+      pins: this.pins,
+      reservedBytes,
+    })
   }
 
   /** Queues a rotated segment; its memtable stays in the overlay until it is flushed. */
@@ -128,7 +128,8 @@ export class Flusher {
     this.flush(1)
     if (this.segments.length > 0) return
     this.recycled.trim()
-    if (this.isLogKept && !this.isRunning && !this.isClosed) this.runAlone(() => this.checkpoint(false))
+    if (this.tables.isLogKept && !this.isRunning && !this.isClosed)
+      this.runAlone(() => this.tables.checkpoint(false))
   }
 
   /** The number of segments that wait or are being flushed. */
@@ -259,23 +260,14 @@ export class Flusher {
     this.pins.abort()
     this.checking?.terminate()
     while (this.isRunning) await this.progress()
-    const done = this.worker
-    this.worker = undefined
-    if (this.isUnsettled) {
-      // SQLite's log has what the file may lack, and closing the tables would remove it.
-      done?.unref()
-    } else if (done !== undefined) {
-      await runJob(done, { do: 'close' })
-      done.terminate()
-    }
+    await this.tables.close()
     await this.recycled.close()
   }
 
   /** Closes the files that are kept open beside SQLite, whose connections must be closed before. */
   closeFiles(): void {
     this.pins.close()
-    if (this.tablesFd !== null) closeSync(this.tablesFd)
-    this.tablesFd = null
+    this.tables.closeFile()
   }
 
   /** Does work while no job runs, then has segments flushed that wait. */
@@ -297,14 +289,7 @@ export class Flusher {
 
   private async runFacts(): Promise<{ readonly ok: true; readonly pinned: PinnedTables } | FailedJob> {
     if (this.pins.pinned() !== null) throw pinBusy()
-    if (this.isUnsettled) {
-      const settled = await this.settle(true)
-      if (!settled.ok) return settled
-    }
-    const { pages } = this.options.overlay
-    pages.pause()
-    const result = await this.runJob({ do: 'facts', dbPath: this.options.dbPath })
-    pages.resume()
+    const result = await this.tables.readFacts()
     return result.ok ? { ok: true, pinned: this.pins.begin(result.facts!) } : result
   }
 
@@ -351,62 +336,16 @@ export class Flusher {
   /** Runs a job, then checkpoints its pages into the file; page reads are paused only while those are moved. */
   private async runThenMove(job: Job): Promise<JobResult> {
     const { pages } = this.options.overlay
-    if (this.isUnsettled) {
-      const settled = await this.settle(true)
-      if (!settled.ok) return settled
-    }
     pages.jobBegins()
-    const result = await this.runJob(job)
+    const result = await this.tables.run(job)
     pages.jobEnded(commitsOf(job, result))
     // A checkpoint also truncates what a job wrote to the write-ahead log before it found the disk full.
     if (!result.ok && !result.full) return result
-    const moved = await this.checkpoint((commitsOf(job, result) ?? 0) > 0)
+    const hasCommits = (commitsOf(job, result) ?? 0) > 0
+    const isRested = result.ok && job.do === 'flush' && job.rests !== noRests
+    const moved = await this.tables.checkpoint(hasCommits, isRested ? job.rests : null)
     if (!moved.ok || !result.ok) return result.ok ? moved : result
     return { ...result, restedMs: result.restedMs + moved.restedMs }
-  }
-
-  /** `hasCommits` says that there is something to move. A job that rested is followed by a sync that does. */
-  private async checkpoint(hasCommits: boolean): Promise<JobResult> {
-    const { dbPath, overlay } = this.options
-    const pinned = this.pins.pinned()
-    const isSettledLater = this.rests !== noRests && this.jobSegments > 0
-    overlay.pages.pause()
-    const moved = await this.runJob({ do: 'checkpoint', dbPath, pinned, hasCommits, isSettledLater })
-    this.isUnsettled = isSettledLater
-    overlay.pages.resume(moved.ok && moved.isMoved)
-    this.isLogKept = false
-    if (!isSettledLater) return moved
-    const isMoved = moved.ok && moved.isMoved
-    const settled = await this.settle(!moved.ok, isMoved && pinned === null && !this.lacksRoom)
-    if (!isMoved) overlay.pages.resume()
-    return settled
-  }
-
-  private async settle(isRepeated: boolean, isLogKept = false): Promise<JobResult> {
-    const { dbPath } = this.options
-    const { rests } = this
-    this.tablesFd ??= openSync(dbPath, 'r+')
-    const result = await this.runJob({
-      do: 'settle',
-      dbPath,
-      fd: this.tablesFd,
-      rests,
-      isRepeated,
-      isLogKept,
-    })
-    this.isUnsettled = !result.ok
-    this.isLogKept = result.ok && result.isLogKept
-    return result
-  }
-
-  /** Runs a job in the thread, which begins with the first one. */
-  private runJob(job: Job): Promise<JobResult> {
-    const worker = this.worker ?? newWorker(this.options.isMemoryScarce)
-    this.worker = worker
-    return runJob(worker, job, () => {
-      // The thread has ended: the next job starts another.
-      if (worker === this.worker) this.worker = undefined
-    })
   }
 
   private flushed(

@@ -32,8 +32,8 @@ export interface Rester {
   restedMs(): number
 }
 
-/** `work` is called before each rest, and as often by a job without any. */
-export function resterOf({ factor, hurry }: Rests, work: () => void = () => {}): Rester {
+/** `beforeRest` is called as often by a job without rests. */
+export function resterOf({ factor, hurry }: Rests, beforeRest: () => void = () => {}): Rester {
   let calls = 0
   let sinceMs = monotonicMs()
   let restedMs = 0
@@ -52,7 +52,7 @@ export function resterOf({ factor, hurry }: Rests, work: () => void = () => {}):
       if (++calls % callsPerLook !== 0) return
       const workedMs = monotonicMs() - sinceMs
       if (workedMs < leastWorkMs) return
-      work()
+      beforeRest()
       restFor(workedMs * factor)
     },
     pause() {

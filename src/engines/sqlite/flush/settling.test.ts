@@ -93,6 +93,23 @@ test('a store that is closed while the sync fails keeps what the file may lack',
   expect(faultsOfTables(lost)).toEqual([])
 })
 
+test('on a disk with little room every checkpoint is synced at once', async () => {
+  const dir = newFolder()
+  await withEngine(dir, async (engine) => {
+    const jobs = notedJobs(() => false)
+    const { statfsSync } = fs
+    // Sixteen segments would be 256 KiB.
+    spyOn(fs, 'statfsSync').mockImplementation(((path: string) =>
+      Object.assign(statfsSync(path), { bfree: 200, bsize: 1024 })) as typeof statfsSync)
+    await write(engine, writes('1'))
+    await until(() => jobs.includes('checkpoint'), 'a checkpoint')
+    await write(engine, writes('2'))
+    await until(() => jobs.filter((job) => job === 'checkpoint').length > 1, 'the next one')
+    expect(jobs).not.toContain('settle')
+  })
+  expect(faultsOfTables(dir)).toEqual([])
+})
+
 test('the log of SQLite keeps its length while writes go on, and is empty once they end', async () => {
   const dir = newFolder()
   const logBytes = () => statSync(join(dir, 'kvist.db-wal')).size

@@ -26,6 +26,7 @@ function writeRange(fd: number, from: number, bytes: number, flags: number): voi
 }
 
 const bytesAtOnce = 512 * 1024
+
 /** Starts writing what is changed of a file, and does not wait for its end. */
 export function startWriteback(fd: number): void {
   writeRange(fd, 0, 0, startFlags)
